@@ -1,0 +1,125 @@
+"""The command line: parse, run one command, turn errors into one line and an exit code (0 done, 1 failed, 2 bad usage)."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from importlib import metadata
+
+from jsonargparse import ArgumentParser, Namespace
+
+from mocap.cli.parser import UsageError, add_config, build, dashed, explain, new_parser, option_names
+from mocap.config import FileConfig, LiveConfig
+from mocap.errors import MocapError
+
+DESCRIPTION = """Live motion capture from a webcam: SMPL poses over OSC and VMC, takes on disk.
+
+  mocap cameras                      which cameras are there
+  mocap live                         first camera in, OSC and VMC out, a take in takes/
+  mocap live --camera "Logitech"     a camera by its name
+  mocap file clip.mp4 --out out      a video in, a take, npz and bvh out
+  mocap doctor                       what is installed, what is missing, what to do
+"""
+LIVE = """Capture from a camera until Ctrl-C. Sends native OSC (127.0.0.1:9100) and VMC (127.0.0.1:39539), records a take.
+
+  mocap live --mirror --preview
+  mocap live --camera http://192.168.0.20:8080/video --vmc.preset vseeface
+  mocap live --vmc.host 192.168.0.7 --osc.port 0
+"""
+FILE = """Capture from a video, a picture or a folder of pictures. No frame is dropped.
+
+  mocap file dance.mp4 --out out --export npz bvh --overlay out/dance_overlay.mp4
+"""
+
+
+def make_parser() -> ArgumentParser:
+    parser = new_parser(prog="mocap", description=DESCRIPTION, version=metadata.version("mocap"))
+    commands = parser.add_subcommands(dest="command", title="commands", metavar="COMMAND")
+
+    live = new_parser(description=LIVE)
+    add_config(live, LiveConfig)
+    commands.add_subcommand("live", live, help="camera in, OSC, VMC and a take out")
+
+    file = new_parser(description=FILE)
+    file.add_argument("video", type=str, metavar="VIDEO", help="video, picture or folder of pictures")
+    add_config(file, FileConfig)
+    commands.add_subcommand("file", file, help="video in, a take and its exports out")
+
+    cameras = new_parser(description="List the cameras by number and name.")
+    commands.add_subcommand("cameras", cameras, help="list the cameras")
+
+    export = new_parser(description="Export a take.\n\n  mocap export takes/2026-11-21_101500_live.take --to npz bvh")
+    export.add_argument("take", type=str, metavar="TAKE", help="a .take file")
+    export.add_argument("--to", nargs="+", type=str, metavar="FORMAT", default=["npz", "bvh"], help="npz, bvh")
+    export.add_argument("--out", type=str, metavar="DIR", default=None, help="folder (default: beside the take)")
+    export.add_argument("--bvh-unit", choices=["m", "cm"], default="m", help="unit of length in BVH")
+    commands.add_subcommand("export", export, help="turn a take into npz or bvh")
+
+    bench = new_parser(description="Measure this machine, side by side with MediaPipe's own pose solution.")
+    bench.add_argument("--json", type=str, metavar="FILE", default=None, help="write the figures there too")
+    bench.add_argument("--seconds", type=float, default=60.0, metavar="S", help="length of the paced run")
+    bench.add_argument(
+        "--soak-minutes", type=float, default=0.0, metavar="MIN", help="memory over a run of this length"
+    )
+    commands.add_subcommand("bench", bench, help="measure speed, latency and memory")
+
+    commands.add_subcommand(
+        "doctor", new_parser(description="Check what is installed and reachable, and say what to do."), help="check"
+    )
+    return parser
+
+
+def dispatch(arguments: Namespace) -> int:
+    """Run the command that was asked for; imports are inside so that ``--help`` stays quick."""
+    options = arguments[arguments.command]
+    if arguments.command in ("live", "file"):
+        from mocap.cli import capture
+
+        if arguments.command == "live":
+            return capture.live(build(LiveConfig, options))
+        return capture.file(options.video, build(FileConfig, options))
+    if arguments.command == "export":
+        from mocap.cli.tools import export
+
+        return export(options.take, options.to, options.out, options.bvh_unit)
+    if arguments.command == "cameras":
+        from mocap.cli.tools import cameras
+
+        return cameras()
+    if arguments.command == "bench":
+        from mocap.cli.bench import bench
+
+        return bench(options.json, options.seconds, options.soak_minutes)
+    from mocap.cli.doctor import doctor
+
+    return doctor()
+
+
+def _known_options(arguments: list[str]) -> list[str]:
+    return option_names(FileConfig if "file" in arguments[:1] else LiveConfig)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = dashed(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    command = " ".join(["mocap", *arguments[:1]])
+    try:
+        parser = make_parser()
+        if not arguments:
+            parser.print_help()
+            return 2
+        return dispatch(parser.parse_args(arguments))
+    except (argparse.ArgumentError, UsageError) as error:
+        print(f"error: {explain(str(error), _known_options(arguments))}; see {command} --help", file=sys.stderr)
+        return 2
+    except MocapError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

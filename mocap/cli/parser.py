@@ -1,0 +1,130 @@
+"""The command line and the YAML from the configuration's dataclasses, through jsonargparse.
+
+One loop over the fields, so that an option is written once: its name, type, default, range and help are the field's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import re
+import typing
+from typing import Any, TypeVar
+
+from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser, Namespace
+
+T = TypeVar("T")
+
+
+class UsageError(Exception):
+    """The command line or a configuration file is wrong; the process exits with 2."""
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Descriptions as written, and the default of each option."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default == [] or "(default" in (action.help or ""):
+            return action.help
+        return super()._get_help_string(action)
+
+
+def new_parser(**arguments: Any) -> ArgumentParser:
+    return ArgumentParser(
+        exit_on_error=False,
+        formatter_class=HelpFormatter,
+        print_config="--print-config",
+        allow_abbrev=False,
+        **arguments,
+    )
+
+
+def add_config(parser: ArgumentParser, config: type) -> None:
+    """Give the parser an option for each field of a configuration dataclass, and ``--config``."""
+    parser.add_argument(
+        "--config", action=ActionConfigFile, metavar="FILE", help="YAML with any of these options; repeatable"
+    )
+    _add_fields(parser, config, "")
+
+
+def _add_fields(parser: ArgumentParser, config: type, prefix: str) -> None:
+    hints = typing.get_type_hints(config)
+    fields = dataclasses.fields(config)
+    groups = [item for item in fields if dataclasses.is_dataclass(hints[item.name])]
+    for item in fields:
+        if item not in groups:
+            _add_field(parser, prefix + item.name, hints[item.name], item)
+    for item in groups:
+        group = hints[item.name]
+        _add_fields(parser.add_argument_group(item.name, (group.__doc__ or "").strip()), group, f"{item.name}.")
+
+
+def _add_field(parser: ArgumentParser, name: str, hint: Any, item: dataclasses.Field[Any]) -> None:
+    extra: dict[str, Any] = {"default": _default(item), "help": item.metadata["help"]}
+    if hint is bool:
+        parser.add_argument(f"--{name.replace('_', '-')}", action=ActionYesNo(no_prefix="no-"), **extra)
+        return
+    if typing.get_origin(hint) is list:
+        hint, extra["nargs"] = typing.get_args(hint)[0], "*"
+    if item.metadata["metavar"]:
+        extra["metavar"] = item.metadata["metavar"]
+    parser.add_argument(f"--{name.replace('_', '-')}", type=hint, **extra)
+
+
+def _default(item: dataclasses.Field[Any]) -> Any:
+    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+
+
+def build(config: type[T], values: Namespace, prefix: str = "") -> T:
+    """The frozen dataclass from what was parsed, with each number in its range."""
+    hints = typing.get_type_hints(config)
+    arguments = {}
+    for item in dataclasses.fields(config):  # type: ignore[arg-type]
+        value, hint = values[item.name], hints[item.name]
+        if dataclasses.is_dataclass(hint):
+            value = build(typing.cast(type, hint), value, f"{item.name}.")
+        else:
+            _check_range(prefix + item.name, value, item.metadata["low"], item.metadata["high"])
+        arguments[item.name] = value
+    return config(**arguments)
+
+
+def _check_range(name: str, value: Any, low: float | None, high: float | None) -> None:
+    if isinstance(value, (int, float)) and not (
+        (low is None or value >= low) and (high is None or value <= high)  # NaN is in no range
+    ):
+        limits = f"from {low:g} to {high:g}" if high is not None else f"of at least {low:g}"
+        raise UsageError(f"{name}: expected a number {limits}, found {value:g}")
+
+
+def explain(message: str, options: list[str]) -> str:
+    """The parser's message in one line, with the nearest option where one was misspelt."""
+    line = " ".join(message.split())
+    unknown = re.search(r"does not accept option '([^']+)'|[Uu]nrecognized arguments: -*([\w.\-]+)", line)
+    if unknown:
+        name = (unknown[1] or unknown[2]).replace("-", "_")
+        nearest = difflib.get_close_matches(name, options, n=1, cutoff=0.4)
+        hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+        return f"there is no option '{name}'{hint}"
+    wrong = re.match(r'Parser key "([^"]+)".*Given value: (.*)', line)
+    if wrong:
+        types = ", ".join(dict.fromkeys(t for t in re.findall(r"<class '(\w+)'>", line) if t != "NoneType"))
+        return f"{wrong[1]}: expected {types.split(', ')[0]}, found '{wrong[2]}'"
+    return line
+
+
+def option_names(config: type, prefix: str = "") -> list[str]:
+    """Every option of a configuration, dotted: ``['width', …, 'osc.port', …]``."""
+    hints = typing.get_type_hints(config)
+    names: list[str] = []
+    for item in dataclasses.fields(config):
+        hint = hints[item.name]
+        nested = dataclasses.is_dataclass(hint)
+        names += option_names(typing.cast(type, hint), f"{item.name}.") if nested else [prefix + item.name]
+    return names
+
+
+def dashed(arguments: list[str]) -> list[str]:
+    """``--max_people=2`` as ``--max-people=2``: options may be written as the YAML writes them."""
+    return [re.sub(r"^--[\w.\-]+", lambda m: m[0].replace("_", "-"), argument) for argument in arguments]

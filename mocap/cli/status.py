@@ -1,0 +1,72 @@
+"""The one line that a running capture prints: fps, age of the newest pose, dropped, people, recording."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TextIO
+
+from mocap.types import Frame, MocapFrame
+
+
+class StatusLine:
+    """Rewrites one line on a terminal four times a second; elsewhere prints a line each ten seconds.
+
+    Args:
+        dropped: How many frames the source dropped so far.
+        held: How many frames held a person's last pose because the network gave NaN.
+        recording: What to say of the take: its name, or that recording failed.
+        total: Frames in the file, when known, for the percentage.
+    """
+
+    def __init__(
+        self,
+        dropped: Callable[[], int],
+        held: Callable[[], int],
+        recording: Callable[[], str],
+        total: int | None = None,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._dropped, self._held, self._recording, self._total = dropped, held, recording, total
+        self._stream = stream or sys.stderr
+        self._interval_s = 0.25 if self._stream.isatty() else 10.0
+        self._arrivals: deque[float] = deque(maxlen=60)
+        self._next = 0.0
+        self._count = 0
+        self._width = 0
+
+    def __call__(self, frame: Frame, result: MocapFrame) -> None:
+        now = time.monotonic()
+        self._arrivals.append(now)
+        self._count += 1
+        if now >= self._next:
+            self._next = now + self._interval_s
+            self._print(self.text(result))
+
+    def text(self, result: MocapFrame) -> str:
+        span = self._arrivals[-1] - self._arrivals[0]
+        fps = (len(self._arrivals) - 1) / span if span > 0 else 0.0
+        parts = [
+            f"{fps:5.1f} fps",
+            f"age {result.age_ms:4.0f} ms",
+            f"dropped {self._dropped()}",
+            f"people {len(result.persons)}",
+            self._recording(),
+        ]
+        if self._total:
+            parts.insert(0, f"{min(100, 100 * self._count // self._total):3d} %")
+        if self._held():
+            parts.append(f"held {self._held()} (network gave NaN)")
+        return " | ".join(parts)
+
+    def _print(self, text: str) -> None:
+        terminal = self._stream.isatty()
+        self._stream.write(("\r" + text.ljust(self._width)) if terminal else text + "\n")
+        self._stream.flush()
+        self._width = len(text)
+
+    def close(self) -> None:
+        if self._stream.isatty() and self._count:
+            self._stream.write("\n")

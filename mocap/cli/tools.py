@@ -1,0 +1,28 @@
+"""The small commands: `mocap cameras` and `mocap export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mocap.sources.cameras import list_cameras
+from mocap.takes.export import export_take
+from mocap.takes.reader import Take
+
+
+def cameras() -> int:
+    """Print every camera with its number and name. Returns 0, or 1 when there is none."""
+    found = list_cameras()
+    for camera in found:
+        print(f"{camera.index:3d}  {camera.name}  ({camera.backend})")
+    if not found:
+        print("no camera found: plug one in, or try a clip: mocap live --camera clip.mp4")
+        return 1
+    print(f'\nnext: mocap live --camera {found[0].index}   or   mocap live --camera "{found[0].name}"')
+    return 0
+
+
+def export(take: str, formats: list[str], out: str | None, bvh_unit: str) -> int:
+    """Export a take beside itself or to a folder, and print the files. Returns 0."""
+    for path in export_take(Take(Path(take)), formats, Path(out) if out else Path(take).parent, bvh_unit=bvh_unit):
+        print(path)
+    return 0

@@ -1,0 +1,67 @@
+"""The rotated square around a person: where it comes from, and its crop."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mocap.people.detection import warp
+from mocap.types import Array, Roi
+
+CROP_SIZE = 256  # px, side of the landmark network's square input
+MARGIN = 1.25  # the margin that the landmark network was trained with
+MIN_SIZE_PX = 8.0  # a smaller square holds no person that the network could see
+MAX_SIZE_FRAMES = 8.0  # a square of more than this many frames across is a runaway
+
+
+def roi_from_points(center: Array, top: Array) -> Roi:
+    """The square around a person.
+
+    Args:
+        center: (2,) px, between the hips.
+        top: (2,) px, half a body away from ``center`` in the direction of the head.
+
+    Returns:
+        A square centred between the hips and turned so that the head is up. Not finite where the points are not.
+    """
+    dx, dy = float(top[0]) - float(center[0]), float(top[1]) - float(center[1])
+    rotation = math.pi / 2 - math.atan2(-dy, dx)
+    rotation -= 2 * math.pi * math.floor((rotation + math.pi) / (2 * math.pi)) if math.isfinite(rotation) else 0.0
+    return Roi((float(center[0]), float(center[1])), 2 * MARGIN * math.hypot(dx, dy), rotation)
+
+
+def is_usable(roi: Roi, width: int, height: int) -> bool:
+    """Whether a crop of it can show anything: finite, neither collapsed nor run away, and touching the frame."""
+    if not all(map(math.isfinite, (*roi.center_px, roi.size_px, roi.rotation))):
+        return False
+    if not MIN_SIZE_PX <= roi.size_px <= MAX_SIZE_FRAMES * max(width, height):
+        return False
+    x, y = roi.center_px
+    reach = roi.size_px / 2
+    return -reach < x < width + reach and -reach < y < height + reach
+
+
+def frame_from_crop(roi: Roi) -> Array:
+    """Affine map (2, 3) from crop pixels, 0 to 256, to frame pixels."""
+    scale = roi.size_px / CROP_SIZE
+    cos, sin = scale * math.cos(roi.rotation), scale * math.sin(roi.rotation)
+    half, (x, y) = CROP_SIZE / 2, roi.center_px
+    return np.array([[cos, -sin, x - half * (cos - sin)], [sin, cos, y - half * (sin + cos)]])
+
+
+def crop_from_frame(roi: Roi) -> Array:
+    """Affine map (2, 3) from frame pixels to crop pixels: the inverse of :func:`frame_from_crop`."""
+    return cv2.invertAffineTransform(frame_from_crop(roi))
+
+
+def apply_affine(matrix: Array, points: Array) -> Array:
+    """Points (..., 2) through an affine map (2, 3)."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def crop(rgb: NDArray[np.uint8], roi: Roi) -> NDArray[np.uint8]:
+    """The square as a picture (256, 256, 3) uint8; beyond the frame its border pixels repeat, as in MediaPipe."""
+    return warp(rgb, frame_from_crop(roi), CROP_SIZE, cv2.BORDER_REPLICATE)

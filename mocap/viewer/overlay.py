@@ -1,0 +1,103 @@
+"""Skeletons, boxes and ids drawn over a frame, and the video writer for them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mocap.body.skeleton import PARENTS
+from mocap.errors import MocapError
+from mocap.types import BodyPose, Camera, Frame, MocapFrame, Person
+
+LEFT, RIGHT, MIDDLE = (64, 160, 255), (255, 140, 60), (250, 250, 250)  # RGB: blue left, orange right
+_SIDES = "MLRMLRMLRMLRMLRMLRLRLRLR"  # of each joint, in SMPL's order
+
+
+def draw(rgb: NDArray[np.uint8], result: MocapFrame) -> NDArray[np.uint8]:
+    """A copy of the picture (H, W, 3) with every person's ROI, landmarks and projected SMPL skeleton."""
+    canvas = np.ascontiguousarray(rgb).copy()
+    thickness = max(1, round(min(canvas.shape[:2]) / 240))
+    for person in result.persons:
+        _draw_person(canvas, person, thickness)
+    for pose in result.poses:
+        _draw_pose(canvas, pose, result.camera, thickness)
+    return canvas
+
+
+def _draw_person(canvas: NDArray[np.uint8], person: Person, thickness: int) -> None:
+    roi = person.roi
+    box = cv2.boxPoints((roi.center_px, (roi.size_px, roi.size_px), float(np.degrees(roi.rotation))))
+    if not np.isfinite(box).all():
+        return
+    cv2.polylines(canvas, [box.astype(np.int32)], True, (120, 220, 120), thickness)
+    corner = box[np.argmin(box.sum(1))].astype(int)
+    label = f"{person.track_id}  {person.score:.2f}"
+    cv2.putText(canvas, label, corner.tolist(), cv2.FONT_HERSHEY_SIMPLEX, 0.25 * thickness, (120, 220, 120), thickness)
+    for (x, y), seen in zip(person.landmarks_px[:, :2], person.visibility, strict=True):
+        if seen > 0.5 and np.isfinite([x, y]).all():
+            cv2.circle(canvas, (int(x), int(y)), thickness, (255, 255, 0), -1)
+
+
+def _draw_pose(canvas: NDArray[np.uint8], pose: BodyPose, camera: Camera, thickness: int) -> None:
+    joints = camera.to_camera(pose.p_world_joint)
+    points = np.clip(camera.project(joints), -1e4, 1e4).astype(int)
+    for joint, parent in enumerate(PARENTS):
+        if parent < 0 or joints[joint, 2] < 0.05 or joints[parent, 2] < 0.05:
+            continue
+        color = {"L": LEFT, "R": RIGHT, "M": MIDDLE}[_SIDES[joint]]
+        width = thickness + 1 if pose.confidence[joint] > 0.5 else 1
+        cv2.line(canvas, points[parent].tolist(), points[joint].tolist(), color, width, cv2.LINE_AA)
+
+
+class OverlayWriter:
+    """H.264 video of drawn frames with the source's own timestamps.
+
+    Raises:
+        MocapError: The file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._container = av.open(str(path), "w")
+        except (OSError, ValueError, av.error.FFmpegError) as error:
+            raise MocapError(f"cannot write the overlay {path}: {error}; name a .mp4 in a writable folder") from error
+        self._stream: av.VideoStream | None = None
+
+    def __call__(self, frame: Frame, result: MocapFrame) -> None:
+        picture = draw(frame.rgb, result)
+        if self._stream is None:
+            self._stream = self._open_stream(*frame.size)
+        height, width = self._stream.height, self._stream.width
+        if picture.shape[:2] != (height, width):
+            picture = cv2.resize(picture, (width, height))  # even sizes only; pictures of a folder may differ
+        video_frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        video_frame.pts = round(frame.t_capture * 90_000)
+        video_frame.time_base = Fraction(1, 90_000)
+        self._mux(video_frame)
+
+    def _open_stream(self, width: int, height: int) -> av.VideoStream:
+        stream = self._container.add_stream("libx264", rate=30, options={"crf": "20", "preset": "veryfast"})
+        stream.width, stream.height = max(2, width // 2 * 2), max(2, height // 2 * 2)
+        stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, 90_000)
+        stream.codec_context.time_base = Fraction(1, 90_000)
+        return stream
+
+    def _mux(self, video_frame: av.VideoFrame | None) -> None:
+        assert self._stream is not None
+        try:
+            for packet in self._stream.encode(video_frame):
+                self._container.mux(packet)
+        except (OSError, av.error.FFmpegError) as error:
+            raise MocapError(f"cannot write the overlay {self.path}: {error}") from error
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._mux(None)
+        self._container.close()
