@@ -1,4 +1,7 @@
-"""The command line: parse, run one command, turn errors into one line and an exit code (0 done, 1 failed, 2 bad usage)."""
+"""The command line: parse, run one command, turn errors into one line and an exit code.
+
+0: done, 1: failed, 2: bad usage.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from importlib import metadata
 
 from jsonargparse import ArgumentParser, Namespace
 
+from engines import EngineError
 from mocap.cli.parser import UsageError, add_config, build, dashed, explain, new_parser, option_names
-from mocap.config import FileConfig, LiveConfig
+from mocap.config import ExportFormat, FileConfig, LiveConfig
 from mocap.errors import MocapError
 
 DESCRIPTION = """Live motion capture from a webcam: SMPL poses over OSC and VMC, takes on disk.
@@ -21,7 +25,9 @@ DESCRIPTION = """Live motion capture from a webcam: SMPL poses over OSC and VMC,
   mocap file clip.mp4 --out out      a video in, a take, npz and bvh out
   mocap doctor                       what is installed, what is missing, what to do
 """
-LIVE = """Capture from a camera until Ctrl-C. Sends native OSC (127.0.0.1:9100) and VMC (127.0.0.1:39539), records a take.
+LIVE = """Capture from a camera until Ctrl-C.
+
+Sends native OSC to 127.0.0.1:9100 and VMC to 127.0.0.1:39539, and records a take.
 
   mocap live --mirror --preview
   mocap live --camera http://192.168.0.20:8080/video --vmc.preset vseeface
@@ -51,7 +57,7 @@ def make_parser() -> ArgumentParser:
 
     export = new_parser(description="Export a take.\n\n  mocap export takes/2026-11-21_101500_live.take --to npz bvh")
     export.add_argument("take", type=str, metavar="TAKE", help="a .take file")
-    export.add_argument("--to", nargs="+", type=str, metavar="FORMAT", default=["npz", "bvh"], help="npz, bvh")
+    export.add_argument("--to", nargs="+", type=ExportFormat, default=["npz", "bvh"], help="formats to write")
     export.add_argument("--out", type=str, metavar="DIR", default=None, help="folder (default: beside the take)")
     export.add_argument("--bvh-unit", choices=["m", "cm"], default="m", help="unit of length in BVH")
     commands.add_subcommand("export", export, help="turn a take into npz or bvh")
@@ -64,21 +70,24 @@ def make_parser() -> ArgumentParser:
     )
     commands.add_subcommand("bench", bench, help="measure speed, latency and memory")
 
-    commands.add_subcommand(
-        "doctor", new_parser(description="Check what is installed and reachable, and say what to do."), help="check"
-    )
+    doctor = new_parser(description="Check what is installed and reachable, and say what to do.")
+    commands.add_subcommand("doctor", doctor, help="check what is installed and reachable")
     return parser
 
 
 def dispatch(arguments: Namespace) -> int:
     """Run the command that was asked for; imports are inside so that ``--help`` stays quick."""
     options = arguments[arguments.command]
-    if arguments.command in ("live", "file"):
-        from mocap.cli import capture
+    if arguments.command == "live":
+        live_config = build(LiveConfig, options)
+        from mocap.cli.capture import live
 
-        if arguments.command == "live":
-            return capture.live(build(LiveConfig, options))
-        return capture.file(options.video, build(FileConfig, options))
+        return live(live_config)
+    if arguments.command == "file":
+        file_config = build(FileConfig, options)
+        from mocap.cli.capture import file
+
+        return file(options.video, file_config)
     if arguments.command == "export":
         from mocap.cli.tools import export
 
@@ -114,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (argparse.ArgumentError, UsageError) as error:
         print(f"error: {explain(str(error), _known_options(arguments))}; see {command} --help", file=sys.stderr)
         return 2
-    except MocapError as error:
+    except (MocapError, EngineError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

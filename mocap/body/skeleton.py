@@ -7,6 +7,7 @@ from functools import lru_cache
 from importlib import resources
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mocap.types import Array
 
@@ -21,12 +22,34 @@ NUM_JOINTS = 24
 NUM_BETAS = 10
 
 
+def _levels() -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Joints by their distance from the pelvis, with their parents: a whole level is posed at once."""
+    depth = [0] * NUM_JOINTS
+    for joint in range(1, NUM_JOINTS):
+        depth[joint] = depth[PARENTS[joint]] + 1
+    levels = [np.array([j for j in range(NUM_JOINTS) if depth[j] == d]) for d in range(1, max(depth) + 1)]
+    return [(joints, np.array([PARENTS[j] for j in joints])) for joints in levels]
+
+
+def _chains() -> NDArray[np.float64]:
+    """(24, 24): row j is 1 at the joints on the way from the pelvis to j, so that it sums a chain of bones."""
+    chains = np.eye(NUM_JOINTS)
+    for joint in range(1, NUM_JOINTS):
+        chains[joint] += chains[PARENTS[joint]]
+    return chains
+
+
+_LEVELS = _levels()
+_CHAINS = _chains()
+_PARENT_OF = np.asarray(PARENTS[1:])  # of joints 1 to 23
+
+
 def global_rotations(R_parent_joint: Array) -> Array:
-    """Chain local rotations down the tree: (..., 24, 3, 3) parent from joint -> (..., 24, 3, 3) root frame from joint."""
+    """Chain local rotations down the tree: (..., 24, 3, 3) parent from joint -> the same shape, root's frame from joint."""
     R_global = np.empty_like(R_parent_joint)
     R_global[..., 0, :, :] = R_parent_joint[..., 0, :, :]
-    for joint in range(1, NUM_JOINTS):
-        R_global[..., joint, :, :] = R_global[..., PARENTS[joint], :, :] @ R_parent_joint[..., joint, :, :]
+    for joints, parents in _LEVELS:
+        R_global[..., joints, :, :] = R_global[..., parents, :, :] @ R_parent_joint[..., joints, :, :]
     return R_global
 
 
@@ -71,15 +94,11 @@ class Skeleton:
             Joints (..., 24, 3) m in the frame of ``p_root``.
         """
         R_global = global_rotations(R_parent_joint)
-        offsets = np.broadcast_to(self.offsets(betas), R_parent_joint.shape[:-2] + (3,))
-        joints = np.empty_like(offsets)
-        joints[..., 0, :] = p_root
-        for joint in range(1, NUM_JOINTS):
-            parent = PARENTS[joint]
-            joints[..., joint, :] = (
-                joints[..., parent, :] + (R_global[..., parent, :, :] @ offsets[..., joint, :, None])[..., 0]
-            )
-        return joints
+        offsets = np.broadcast_to(self.offsets(betas), (*R_parent_joint.shape[:-2], 3))
+        bones = np.empty_like(offsets)  # from parent to joint, in the frame of p_root
+        bones[..., 0, :] = p_root
+        bones[..., 1:, :] = (R_global[..., _PARENT_OF, :, :] @ offsets[..., 1:, :, None])[..., 0]
+        return _CHAINS.astype(bones.dtype) @ bones
 
 
 @lru_cache(maxsize=1)

@@ -26,6 +26,9 @@ Array64 = NDArray[np.float64]
 
 FREE_JOINTS = np.array([j for j in range(22) if j not in (10, 11)])  # toes and hands ride on ankles and wrists
 _NUM_FREE = len(FREE_JOINTS)
+_DIAGONAL = np.arange(3 * _NUM_FREE + 6)
+_BLOCK = 3 * np.arange(1, _NUM_FREE)[:, None, None]  # 3x3 blocks of the free joints but the pelvis
+_BLOCK_ROWS, _BLOCK_COLUMNS = _BLOCK + np.arange(3)[None, :, None], _BLOCK + np.arange(3)[None, None, :]
 _LIMIT_SIGMA = np.radians(3.0)
 _UPRIGHT_SIGMA = (0.35, 1.5)  # sine of the pelvis' tilt: hips not seen, hips seen
 _MAX_STEP = 0.8  # rad per joint and iteration
@@ -45,12 +48,26 @@ _LEVELS = _levels()
 
 @dataclass(frozen=True)
 class Observation:
-    """What one frame says, in level-world axes. Weights are inverse spreads, 0 where a landmark is not believed."""
+    """What one frame says, in level-world axes: world landmarks up to a translation, viewing rays, and their spreads.
 
-    world: Array64  # (33, 3) m, world landmarks up to a translation
-    world_whiten: Array64  # (33, 3, 3) 1/m, rows: image x, image y, depth, each over its spread
-    ray: Array64  # (33, 2) x and y of the viewing ray at depth 1
-    ray_weight: Array64  # (33,) 1/m at the person's depth
+    Landmarks of one hand, foot or face err together, so their shape is believed more than their place: ``mix_world`` and
+    ``mix_ray`` turn 33 landmark errors into 38 rows over their spreads (each landmark, in a group against the group's
+    middle, then the middles of the five groups).
+    """
+
+    world: Array64  # (33, 3) m
+    depth_axis: Array64  # (3,) unit direction in which the world landmarks are poor
+    project: Array64  # (33, 5, 3) of a point: image x, image y, depth over their spreads; x and y off its viewing ray
+    mix_world: Array64  # (38, 33)
+    mix_ray: Array64  # (38, 33)
+
+    def rows(self, per_landmark: Array64) -> Array64:
+        """(33, 5, n) -> (38, 5, n)."""
+        n = per_landmark.shape[-1]
+        mixed = np.empty((len(self.mix_world), 5, n))
+        mixed[:, :3] = (self.mix_world @ per_landmark[:, :3].reshape(33, -1)).reshape(-1, 3, n)
+        mixed[:, 3:] = (self.mix_ray @ per_landmark[:, 3:].reshape(33, -1)).reshape(-1, 2, n)
+        return mixed
 
 
 @dataclass(frozen=True)
@@ -59,6 +76,7 @@ class Prior:
 
     R_previous: Array64 | None  # (24, 3, 3)
     sigma_previous: Array64  # (20,) rad per free joint
+    pull: Array64  # (19, 3) 1/rad, inverse spread about the neutral pose, per free joint but the pelvis
     hips_seen: float  # in [0, 1]
 
 
@@ -83,7 +101,7 @@ class PoseFitter:
         self._moves = ancestors[landmark_joint][:, FREE_JOINTS].astype(np.float64)[:, None, :, None]  # (33, 1, 20, 1)
         rows = FREE_JOINTS[1:]
         self._middle_T = np.swapaxes(limits.R_middle[rows], -1, -2)
-        self._neutral, self._spread = limits.neutral[rows], limits.spread[rows]
+        self._neutral = limits.neutral[rows]
         self._lower, self._upper = limits.lower[rows], limits.upper[rows]
 
     def set_bones(self, offsets: Array64, landmark_offsets: Array64) -> None:
@@ -101,77 +119,53 @@ class PoseFitter:
             p[level] = p[parents] + (G_parent @ self._offsets[level])[..., 0]
         return G, p, p[self._joint] + (G[self._joint] @ self._landmark_offsets)[..., 0]
 
-    def fit(
-        self, start: Array64, observation: Observation, prior: Prior, iterations: int
-    ) -> tuple[Array64, float]:
-        """From a starting pose (24, 3, 3) to the fitted one and its energy (without the previous pose's share)."""
+    def fit(self, start: Array64, observation: Observation, prior: Prior, iterations: int) -> Array64:
+        """From a starting pose (24, 3, 3) to the fitted one; quadratic close to the solution, so few iterations do."""
         state = _State(start.copy(), np.zeros(3), np.zeros(3))
-        self._place(state, observation)
-        for _ in range(iterations):
-            H, g, _ = self._normal_equations(state, observation, prior)
+        shift = _shift_columns(observation)
+        for iteration in range(iterations):
+            body = self.landmarks(state.R)
+            if iteration == 0:
+                self._place(state, observation, shift, body[2])
+            H, g = self._normal_equations(state, observation, prior, shift, body)
             self._step(state, -np.linalg.solve(H, g))
-        return state.R, self._energy(state, observation, prior)
+        return state.R
 
-    def energy(self, R: Array64, observation: Observation, prior: Prior) -> float:
-        """Energy of a pose as it stands, translations fitted."""
-        state = _State(R, np.zeros(3), np.zeros(3))
-        self._place(state, observation)
-        return self._energy(state, observation, prior)
-
-    def _place(self, state: _State, observation: Observation) -> None:
+    def _place(self, state: _State, observation: Observation, shift: Array64, points: Array64) -> None:
         """The two translations in closed form."""
-        points = self.landmarks(state.R)[2]
-        weight = observation.world_whiten[:, 0, :] ** 2
-        weight = weight.sum(-1)
-        if (total := weight.sum()) > 0:
-            state.shift_world = weight @ (observation.world - points) / total
-        A = _ray_rows(observation)
-        rhs = -np.einsum("lij,lj->li", A, points).reshape(-1)
-        A = A.reshape(-1, 3)
-        state.shift_camera = np.linalg.solve(A.T @ A + 1e-9 * np.eye(3), A.T @ rhs)
+        error, columns = self._errors(state, observation, points).reshape(-1), shift.reshape(-1, 6)
+        solved = -np.linalg.solve(columns.T @ columns + 1e-6 * np.eye(6), columns.T @ error)
+        state.shift_world, state.shift_camera = solved[:3], solved[3:]
 
-    def _residuals(self, state: _State, observation: Observation, points: Array64) -> tuple[Array64, Array64, Array64]:
-        """World (33, 3) and ray (33, 2) residuals in spreads, and the robust weight (33,) of each landmark."""
-        error = points + state.shift_world - observation.world
-        e_world = (observation.world_whiten @ error[..., None])[..., 0]
-        A = _ray_rows(observation)
-        e_ray = (A @ (points + state.shift_camera)[..., None])[..., 0]
-        square = (e_world**2).sum(-1) + (e_ray**2).sum(-1)
-        return e_world, e_ray, 1.0 / (1.0 + square / _ROBUST**2)
-
-    def _chart(self, R: Array64) -> tuple[Array64, Array64]:
-        """Rotation vectors (19, 3) about the middles of the ranges, and how far they lie outside the limits."""
-        r = fast_log(self._middle_T @ R[FREE_JOINTS[1:]])
-        return r, r - np.clip(r, self._lower, self._upper)
-
-    def _energy(self, state: _State, observation: Observation, prior: Prior) -> float:
-        e_world, e_ray, _ = self._residuals(state, observation, self.landmarks(state.R)[2])
-        square = (e_world**2).sum(-1) + (e_ray**2).sum(-1)
-        r, outside = self._chart(state.R)
-        anatomy = (((r - self._neutral) / self._spread) ** 2).sum() + ((outside / _LIMIT_SIGMA) ** 2).sum()
-        return float((square / (1.0 + square / (2 * _ROBUST) ** 2)).sum() + anatomy)
+    def _errors(self, state: _State, observation: Observation, points: Array64) -> Array64:
+        """Residuals of all rows (38, 5), in spreads."""
+        per_landmark = np.empty((33, 5, 1))
+        world = points + state.shift_world - observation.world
+        np.matmul(observation.project[:, :3], world[..., None], out=per_landmark[:, :3])
+        np.matmul(observation.project[:, 3:], (points + state.shift_camera)[..., None], out=per_landmark[:, 3:])
+        return observation.rows(per_landmark)[..., 0]
 
     def _normal_equations(
-        self, state: _State, observation: Observation, prior: Prior
-    ) -> tuple[Array64, Array64, Array64]:
-        G, p, points = self.landmarks(state.R)
-        e_world, e_ray, robust = self._residuals(state, observation, points)
-        root = np.sqrt(robust)[:, None, None]
-        J = self._jacobian(G, p, points)
-        rows = np.zeros((33, 5, 3 * _NUM_FREE + 6))
-        np.matmul(observation.world_whiten * root, J, out=rows[:, :3, :-6])
-        rows[:, :3, -6:-3] = observation.world_whiten * root
-        A = _ray_rows(observation) * root
-        np.matmul(A, J, out=rows[:, 3:, :-6])
-        rows[:, 3:, -3:] = A
-        B = rows.reshape(165, -1)
-        e = (np.concatenate([e_world, e_ray], -1) * root[..., 0]).reshape(-1)
+        self,
+        state: _State,
+        observation: Observation,
+        prior: Prior,
+        shift: Array64,
+        body: tuple[Array64, Array64, Array64],
+    ) -> tuple[Array64, Array64]:
+        G, p, points = body
+        errors = self._errors(state, observation, points)
+        robust = 1.0 / np.sqrt(1.0 + (errors**2).sum(-1, keepdims=True) / _ROBUST**2)  # (38, 1)
+        rows = np.empty((*errors.shape, 3 * _NUM_FREE + 6))
+        rows[..., :-6] = observation.rows(observation.project @ self._jacobian(G, p, points))
+        rows[..., -6:] = shift
+        rows *= robust[..., None]
+        B, e = rows.reshape(-1, rows.shape[-1]), (errors * robust).reshape(-1)
         H, g = B.T @ B, B.T @ e
-        H[np.arange(len(g)), np.arange(len(g))] += 1e-4
-        self._add_anatomy(H, g, state)
-        _add_time(H, g, state, prior)
+        H[_DIAGONAL, _DIAGONAL] += 1e-4
+        self._add_priors(H, g, state.R, prior)
         _add_upright(H, g, G[0], prior)
-        return H, g, points
+        return H, g
 
     def _jacobian(self, G: Array64, p: Array64, points: Array64) -> Array64:
         """Landmarks (33, 3) by right increments of the free joints: (33, 3, 60)."""
@@ -186,21 +180,25 @@ class PoseFitter:
         J *= self._moves
         return J.reshape(33, 3, -1)
 
-    def _add_anatomy(self, H: Array64, g: Array64, state: _State) -> None:
-        r, outside = self._chart(state.R)
-        weight = 1 / self._spread**2 + np.where(outside != 0, 1 / _LIMIT_SIGMA**2, 0.0)
-        pull = (r - self._neutral) / self._spread**2 + outside / _LIMIT_SIGMA**2
+    def _add_priors(self, H: Array64, g: Array64, R: Array64, prior: Prior) -> None:
+        """Limits and neutral pose, in each joint's chart, and the previous pose."""
+        free = R[FREE_JOINTS]
+        relative = self._middle_T @ free[1:]
+        if prior.R_previous is not None:
+            relative = np.concatenate([relative, np.swapaxes(prior.R_previous[FREE_JOINTS], -1, -2) @ free])
+        logs = fast_log(relative)
+        r = logs[: _NUM_FREE - 1]
+        outside = r - np.minimum(np.maximum(r, self._lower), self._upper)
+        weight = prior.pull**2 + (outside != 0) / _LIMIT_SIGMA**2
+        force = (r - self._neutral) * prior.pull**2 + outside / _LIMIT_SIGMA**2
         J = _inverse_right_jacobian(r)
         J_T = np.swapaxes(J, -1, -2)
-        size = 3 * (_NUM_FREE - 1)
-        blocks = H[3 : 3 + size, 3 : 3 + size].reshape(_NUM_FREE - 1, 3, _NUM_FREE - 1, 3)
-        index = np.arange(_NUM_FREE - 1)
-        # A slice of H is a view that cannot be reshaped in place, so the blocks are added through index arrays.
-        del blocks
-        rows = 3 + 3 * index[:, None, None] + np.arange(3)[None, :, None]
-        columns = 3 + 3 * index[:, None, None] + np.arange(3)[None, None, :]
-        H[rows, columns] += J_T @ (weight[..., None] * J)
-        g[3 : 3 + size] += (J_T @ pull[..., None]).reshape(-1)
+        H[_BLOCK_ROWS, _BLOCK_COLUMNS] += J_T @ (weight[..., None] * J)
+        g[3 : 3 * _NUM_FREE] += (J_T @ force[..., None]).reshape(-1)
+        if prior.R_previous is not None:
+            stay = np.repeat(1 / prior.sigma_previous**2, 3)
+            H[_DIAGONAL[:-6], _DIAGONAL[:-6]] += stay
+            g[:-6] += stay * logs[_NUM_FREE - 1 :].reshape(-1)
 
     def _step(self, state: _State, delta: Array64) -> None:
         turn = delta[:-6].reshape(_NUM_FREE, 3)
@@ -211,22 +209,12 @@ class PoseFitter:
         state.shift_camera = state.shift_camera + delta[-3:]
 
 
-def _ray_rows(observation: Observation) -> Array64:
-    """(33, 2, 3): a point in front of the camera lies on its ray where both rows give 0 (x + u z, y + v z; depth is -z)."""
-    rows = np.zeros((33, 2, 3))
-    rows[:, 0, 0] = rows[:, 1, 1] = observation.ray_weight
-    rows[:, :, 2] = observation.ray * observation.ray_weight[:, None]
-    return rows
-
-
-def _add_time(H: Array64, g: Array64, state: _State, prior: Prior) -> None:
-    if prior.R_previous is None:
-        return
-    d = fast_log(np.swapaxes(prior.R_previous[FREE_JOINTS], -1, -2) @ state.R[FREE_JOINTS])
-    weight = np.repeat(1 / prior.sigma_previous**2, 3)
-    index = np.arange(3 * _NUM_FREE)
-    H[index, index] += weight
-    g[: 3 * _NUM_FREE] += weight * d.reshape(-1)
+def _shift_columns(observation: Observation) -> Array64:
+    """Rows (38, 5, 6) by the two translations."""
+    columns = np.zeros((33, 5, 6))
+    columns[:, :3, :3] = observation.project[:, :3]
+    columns[:, 3:, 3:] = observation.project[:, 3:]
+    return observation.rows(columns)
 
 
 def _add_upright(H: Array64, g: Array64, R_root: Array64, prior: Prior) -> None:

@@ -1,4 +1,4 @@
-"""Reads a ``.tflite`` file into a small graph of named operators over NumPy constants. Needs no TensorFlow and no torch.
+"""Reads a ``.tflite`` file into a small graph of named operators over NumPy constants, without TensorFlow or torch.
 
 The flatbuffer schema is the generated module that ships inside the ``mediapipe`` wheel; it is loaded by its path, so
 that ``mediapipe`` itself, whose import costs seconds, stays out.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,18 +17,19 @@ class TfliteModule(nn.Module):
 
     Args:
         graph: As :func:`mocap.models.tflite.read_graph` gives it, with one input.
-        outputs: Name of each output -> its tensor number. Operators that none of them needs are left out.
+        outputs: Name of each output -> its tensor number, and the shape without the batch that it is handed out in.
+            Operators that none of them needs are left out.
 
-    ``forward`` takes the input (B, H, W, C) and returns the outputs by name; four-dimensional ones as (B, H, W, C).
+    ``forward`` takes the input (B, H, W, C) and returns the outputs by name, each (B, *shape), channels last.
     The batch is free. No control flow depends on data, so the module traces and exports.
 
     Raises:
         TfliteError: the graph holds an operator, or an option of one, that is not known here.
     """
 
-    def __init__(self, graph: Graph, outputs: Mapping[str, int]) -> None:
+    def __init__(self, graph: Graph, outputs: Mapping[str, tuple[int, Sequence[int]]]) -> None:
         super().__init__()
-        graph = graph.with_outputs(tuple(outputs.values()))
+        graph = graph.with_outputs([number for number, _ in outputs.values()])
         self._input = graph.inputs[0]
         self._outputs = dict(outputs)
         self._routes: list[tuple[tuple[int, ...], int]] = []
@@ -44,7 +45,7 @@ class TfliteModule(nn.Module):
         values = {self._input: image.permute(0, 3, 1, 2)}
         for layer, (inputs, output) in zip(self.layers, self._routes, strict=True):
             values[output] = layer(*(values[number] for number in inputs))
-        return {name: to_nhwc(values[number]) for name, number in self._outputs.items()}
+        return {name: to_nhwc(values[number]).reshape(-1, *shape) for name, (number, shape) in self._outputs.items()}
 
 
 def to_nhwc(x: Tensor) -> Tensor:
@@ -103,11 +104,11 @@ def _activation(name: str) -> nn.Module:
     return known[name]()
 
 
-def _square(operator: Operator, graph: Graph, kernel: tuple[int, int]) -> int:
+def _square(operator: Operator, graph: Graph, kernel: tuple[int, ...]) -> int:
     """Side of the operator's input; pictures, kernels and strides are square in every graph that is read here."""
     height, width = graph.shapes[operator.inputs[0]][1:3]
     strides = operator.options["strideH"], operator.options["strideW"]
-    if height != width or kernel[0] != kernel[1] or strides[0] != strides[1]:
+    if height != width or len(set(kernel)) != 1 or strides[0] != strides[1]:
         raise TfliteError(
             f"{operator.kind} on {height}x{width} with kernel {kernel} and stride {strides} is not square"
         )

@@ -29,13 +29,13 @@ class Tuning:
 # At smoothing 0.5. What the eye rests on (root, spine, head) is smoothed most; hands and feet carry the noisiest
 # rotations, arms and legs the fastest true ones. docs/smoothing.md has the lag and jitter that come of it.
 GROUPS: dict[str, Tuning] = {
-    "root": Tuning(0.9, 1.4),
-    "spine": Tuning(0.8, 1.4),
-    "head": Tuning(0.9, 1.4),
-    "arms": Tuning(1.0, 1.4),
-    "hands": Tuning(0.7, 1.2),
-    "legs": Tuning(1.0, 1.5),
-    "feet": Tuning(0.7, 1.4),
+    "root": Tuning(0.4, 3.0),
+    "spine": Tuning(0.4, 3.0),
+    "head": Tuning(0.4, 2.5),
+    "arms": Tuning(0.5, 1.6),
+    "hands": Tuning(0.4, 1.4),
+    "legs": Tuning(0.5, 2.0),
+    "feet": Tuning(0.4, 2.0),
 }
 _GROUP_OF_NAME = {
     "pelvis": "root", "spine1": "spine", "spine2": "spine", "spine3": "spine", "neck": "head", "head": "head",
@@ -43,7 +43,7 @@ _GROUP_OF_NAME = {
     "hip": "legs", "knee": "legs", "ankle": "feet", "foot": "feet",
 }  # fmt: skip
 JOINT_GROUPS = tuple(_GROUP_OF_NAME[name.split("_")[-1]] for name in JOINT_NAMES)  # (24,) names of groups
-_SPEED_CUTOFF = 1.5  # Hz, of the low-pass on the speed
+_SPEED_CUTOFF = 2.0  # Hz, of the low-pass on the speed
 
 
 def stretch_of(smoothing: float) -> float:

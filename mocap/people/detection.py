@@ -23,7 +23,7 @@ MAX_LOGIT = 100.0
 _LAYERS = ((8, 2), (16, 2), (32, 6))  # stride, anchors per cell; the three layers of stride 32 share their cells
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Detection:
     """One person as the detector sees it, in pixels of the frame."""
 
@@ -68,7 +68,8 @@ def letterbox(rgb: NDArray[np.uint8]) -> tuple[Array, Array]:
     """
     frame_from_input = letterbox_matrix(rgb.shape[1], rgb.shape[0])
     small = warp(rgb, frame_from_input, INPUT_SIZE, cv2.BORDER_CONSTANT)
-    return small * np.float32(2 / 255) - np.float32(1), frame_from_input
+    image = np.multiply(small, np.float32(2 / 255), dtype=np.float32)
+    return image - np.float32(1), frame_from_input
 
 
 def warp(rgb: NDArray[np.uint8], frame_from_crop: Array, size: int, border: int) -> NDArray[np.uint8]:
@@ -94,7 +95,7 @@ def decode(boxes: Array, scores: Array, min_score: float) -> tuple[Array, Array]
         Values (N, 12) x0, y0, x1, y1 and 4 keypoints, in input pixels, and scores (N,) in [0, 1]. Boxes that are not
         finite or have a negative size are left out.
     """
-    logits = np.clip(scores[:, 0], -MAX_LOGIT, MAX_LOGIT)
+    logits = np.clip(scores[:, 0].astype(np.float64), -MAX_LOGIT, MAX_LOGIT)  # exp(100) is too much for float32
     probability = 1 / (1 + np.exp(-logits))
     keep = (probability >= min_score) & np.isfinite(scores[:, 0]) & np.isfinite(boxes).all(axis=1)
     keep &= (boxes[:, 2:4] >= 0).all(axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mocap.people.detection import Network
-from mocap.people.roi import CROP_SIZE, apply_affine, crop, frame_from_crop, roi_from_points
+from mocap.people.roi import CROP_SIZE, apply_affine, crop, frame_from_crop
 from mocap.types import Array, Roi
 
 NUM_LANDMARKS = 33
@@ -20,7 +20,7 @@ _MIN_CONFIDENCE = 0.5
 _LEFT_SHOULDER, _RIGHT_SHOULDER, _LEFT_HIP, _RIGHT_HIP, _LEFT_KNEE, _RIGHT_KNEE = 11, 12, 23, 24, 25, 26
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Observation:
     """What the landmark network sees in one square of one frame."""
 
@@ -43,11 +43,6 @@ class Observation:
         )
 
     @property
-    def next_roi(self) -> Roi:
-        """Where to look for this person in the next frame."""
-        return roi_from_points(self.axis_px[0], self.axis_px[1])
-
-    @property
     def half_height_px(self) -> float:
         """About half a body, whatever the pose."""
         return float(np.linalg.norm(self.axis_px[1] - self.axis_px[0]))
@@ -58,7 +53,7 @@ def observe(landmarker: Network, rgb: NDArray[np.uint8], rois: Sequence[Roi]) ->
     if not rois:
         return []
     crops = np.stack([crop(rgb, roi) for roi in rois])
-    outputs = landmarker({"image": crops * np.float32(1 / 255)})
+    outputs = landmarker({"image": np.multiply(crops, np.float32(1 / 255), dtype=np.float32)})
     points = outputs["landmarks"][:, :_USED].astype(np.float32)
     refined = refine_with_heatmaps(points[..., :2], outputs["heatmaps"])
     with np.errstate(over="ignore", invalid="ignore"):

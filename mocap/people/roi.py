@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,6 +16,9 @@ CROP_SIZE = 256  # px, side of the landmark network's square input
 MARGIN = 1.25  # the margin that the landmark network was trained with
 MIN_SIZE_PX = 8.0  # a smaller square holds no person that the network could see
 MAX_SIZE_FRAMES = 8.0  # a square of more than this many frames across is a runaway
+_MIN_CUTOFF_HZ = 0.01
+_BETA = 10.0
+_SPEED_CUTOFF_HZ = 1.0
 
 
 def roi_from_points(center: Array, top: Array) -> Roi:
@@ -31,6 +35,41 @@ def roi_from_points(center: Array, top: Array) -> Roi:
     rotation = math.pi / 2 - math.atan2(-dy, dx)
     rotation -= 2 * math.pi * math.floor((rotation + math.pi) / (2 * math.pi)) if math.isfinite(rotation) else 0.0
     return Roi((float(center[0]), float(center[1])), 2 * MARGIN * math.hypot(dx, dy), rotation)
+
+
+@dataclass(slots=True, eq=False)
+class AxisFilter:
+    """One-Euro filter of the two points that give the next square, so that the crop of a person at rest rests.
+
+    The parameters are MediaPipe's, which filters these points even where the landmarks are not smoothed; speeds are
+    in squares (without margin) per second.
+    """
+
+    t: float  # s
+    raw: Array  # (2, 2) px, the last input
+    smooth: Array  # (2, 2) px, the last output
+    speed: Array  # (2, 2) 1/s
+
+    @classmethod
+    def start(cls, t: float, axis: Array) -> AxisFilter:
+        return cls(t, axis, axis, np.zeros((2, 2), np.float32))
+
+    def update(self, t: float, axis: Array) -> Array:
+        """Points (2, 2) px at time ``t`` s -> filtered points; as they are where no time has passed."""
+        dt = t - self.t
+        size = 2 * float(np.linalg.norm(axis[1] - axis[0]))
+        if dt <= 0 or size < 1e-6:
+            return axis
+        speed = (axis - self.raw) / (size * dt)
+        self.speed = self.speed + (speed - self.speed) * _one_euro_gain(np.float32(_SPEED_CUTOFF_HZ), dt)
+        gain = _one_euro_gain(_MIN_CUTOFF_HZ + _BETA * np.abs(self.speed), dt)
+        self.t, self.raw, self.smooth = t, axis, self.smooth + (axis - self.smooth) * gain
+        return self.smooth
+
+
+def _one_euro_gain(cutoff_hz: Array, dt: float) -> Array:
+    radians = 2 * math.pi * cutoff_hz * dt
+    return radians / (1 + radians)
 
 
 def is_usable(roi: Roi, width: int, height: int) -> bool:

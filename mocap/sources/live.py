@@ -108,18 +108,22 @@ class LiveSource(Source):
         """Opens the device in the capture thread and waits for its first picture; frees everything when that fails."""
         try:
             self._add_worker()
-            deadline = time.monotonic() + self._patience.first_frame_s + self._patience.stall_s
-            while not self._first.wait(0.2) and time.monotonic() < deadline:  # short waits let Ctrl-C through
-                pass
-            if not self._first.is_set():
-                raise self._silent(f"none within {self._patience.first_frame_s:.0f} s")
-            if self._index < 0:
-                self._latest.get(0)  # raises what the capture thread failed with
-        except Closed:
-            raise self._silent("the stream is empty") from None
+            self._wait_for_first()
         except BaseException:
             self.close()
             raise
+
+    def _wait_for_first(self) -> None:
+        deadline = time.monotonic() + self._patience.first_frame_s + self._patience.stall_s
+        while not self._first.wait(0.2):  # short waits let Ctrl-C through
+            if time.monotonic() > deadline:
+                raise self._silent(f"none within {self._patience.first_frame_s:.0f} s")
+        if self._index >= 0:
+            return
+        try:
+            self._latest.get(0)  # raises what the capture thread failed with
+        except Closed:
+            raise self._silent("it has ended at once") from None
 
     def _silent(self, how: str) -> MocapError:
         return MocapError(f"{self.name}: opened, but it gives no picture ({how}). {self.advice}")
@@ -137,8 +141,7 @@ class LiveSource(Source):
 
     def _run(self) -> None:
         try:
-            for blocked in self._workers[:-1]:  # it may still hold the device
-                blocked.join(self._patience.retry_max_s)
+            self._wait_for_blocked()
             while self._current():
                 self._run_connection()
         except EndOfStream:
@@ -148,6 +151,13 @@ class LiveSource(Source):
                 self._latest.close(error)
         finally:
             self._first.set()
+
+    def _wait_for_blocked(self) -> None:
+        """Gives threads that blocked some time to free the device."""
+        deadline = time.monotonic() + self._patience.retry_max_s
+        for blocked in self._workers[:-1]:
+            while blocked.is_alive() and self._current() and time.monotonic() < deadline:
+                blocked.join(0.1)
 
     def _run_connection(self) -> None:
         """One connection from opening to loss or stop."""
@@ -223,7 +233,8 @@ class LiveSource(Source):
         since = self._reading_since
         if since is None or self._stop.is_set() or not self._workers[-1].is_alive():
             return
-        if time.monotonic() - since > self._patience.stall_s:
+        limit_s = self._patience.first_frame_s if self._lost else self._patience.stall_s
+        if time.monotonic() - since > limit_s:
             self._reading_since = None
             self._report_loss(f"no picture for {time.monotonic() - since:.1f} s")
             self._add_worker()

@@ -75,7 +75,9 @@ class Take:
         nominal = self.metadata.get("fps")
         if nominal and math.isfinite(nominal) and nominal > 0:
             return float(nominal)
-        return measured_fps(np.array([t for (t,) in self._rows("SELECT t_capture FROM frames ORDER BY id")], np.float64))
+        return measured_fps(
+            np.array([t for (t,) in self._rows("SELECT t_capture FROM frames ORDER BY id")], np.float64)
+        )
 
     @property
     def num_frames(self) -> int:
@@ -85,7 +87,7 @@ class Take:
     @property
     def t_start(self) -> float:
         """Time of the first frame, s. Raises MocapError when there is none."""
-        for (t,) in self._rows("SELECT t_capture FROM frames ORDER BY id LIMIT 1"):
+        for (t,) in self._rows("SELECT t_capture FROM frames WHERE t_capture IS NOT NULL ORDER BY id LIMIT 1"):
             return float(t)
         raise MocapError(f"{self.path} holds no frames: the recording ended before the first one")
 
@@ -96,9 +98,8 @@ class Take:
 
     def person(self, track_id: int) -> PersonMotion:
         """All frames of one person as arrays. Raises MocapError for an id that has no pose in this take."""
-        arrays = {name: shape for name, shape in schema.POSE_ARRAYS.items()}
-        arrays |= {name: schema.PERSON_ARRAYS[name] for name in ("landmarks_px", "visibility")}
-        arrays |= schema.CAMERA_ARRAYS
+        seen = {name: schema.PERSON_ARRAYS[name] for name in ("landmarks_px", "visibility")}
+        arrays = {**schema.POSE_ARRAYS, **seen, **schema.CAMERA_ARRAYS}
         sql = (
             f"SELECT frame_index, pose_t_capture, {', '.join(arrays)} FROM people JOIN frames ON frames.id = frame_id"
             " WHERE track_id = ? AND R_parent_joint IS NOT NULL ORDER BY people.id"

@@ -129,7 +129,7 @@ class TakeRecorder:
             while not closing:
                 closing = self._gather(time.monotonic() + COMMIT_S)
                 self._commit(last=closing)
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # whatever it is, the next write or close raises it: a silent writer loses takes
             log.error("recording to %s stopped: %s", self.path, error)
             self._failure = error
 
@@ -207,12 +207,12 @@ class TakeRecorder:
 
     def _error(self) -> MocapError:
         """What happened, what is kept, what to do."""
-        reason, kept, lost = self._failure, self._num_committed, self._next_id - 1 - self._num_committed
-        if not kept:
-            return MocapError(f"the take {self.path} could not be written: {reason}; no frame of {lost} was kept")
+        kept = self._num_committed
+        lost = self._next_id - 1 - kept
+        remedy = "Free some disk space, then" if "full" in str(self._failure) else "Next"
         return MocapError(
-            f"recording stopped: {reason}. {kept} frames ({self._t_last - self._t_first:.1f} s) are kept in"
-            f" {self.path}, {lost} after them are not. Free some disk space, then: mocap export {self.path} --to npz bvh"
+            f"recording stopped: {self._failure}. {kept} frames ({self._t_last - self._t_first:.1f} s) are kept in"
+            f" {self.path}, {lost} after them are not. {remedy}: mocap export {self.path} --to npz bvh"
         )
 
 
@@ -277,14 +277,18 @@ def _create(path: Path, meta: Mapping[str, Any]) -> sqlite3.Connection:
         "schema_version": schema.SCHEMA_VERSION,
         "created": datetime.now().astimezone().isoformat(timespec="milliseconds"),
     }
+    rows = [(key, json.dumps(value, default=_jsonable)) for key, value in values.items()]
     db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
-    db.execute("PRAGMA page_size=16384")  # a person and frame is 2.3 KB: one to a default page, seven to this one
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")  # each commit reaches the disk: a power cut costs no more than a kill
-    db.executescript(schema.CREATE_TABLES)
-    with db:
-        rows = [(key, json.dumps(value, default=_jsonable)) for key, value in values.items()]
-        db.executemany(schema.insert_sql("metadata", ("key", "value")), rows)
+    try:
+        db.execute("PRAGMA page_size=16384")  # a person and frame is 2.3 KB: one to a default page, seven to this one
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")  # each commit reaches the disk: a power cut costs no more than a kill
+        with db:
+            db.executescript(schema.CREATE_TABLES)
+            db.executemany(schema.insert_sql("metadata", ("key", "value")), rows)
+    except sqlite3.Error:
+        db.close()
+        raise
     return db
 
 

@@ -17,7 +17,7 @@ from mocap.types import Array
 SCHEMA_VERSION = 1
 FLOAT32 = np.dtype("<f4")
 
-CAMERA_ARRAYS = {"R_world_camera": (3, 3), "p_world_camera": (3,)}
+CAMERA_ARRAYS: dict[str, tuple[int, ...]] = {"R_world_camera": (3, 3), "p_world_camera": (3,)}
 POSE_ARRAYS: dict[str, tuple[int, ...]] = {
     "R_parent_joint": (NUM_JOINTS, 3, 3),
     "p_world_root": (3,),
@@ -26,7 +26,7 @@ POSE_ARRAYS: dict[str, tuple[int, ...]] = {
     "confidence": (NUM_JOINTS,),
     "contact": (2,),
 }
-PERSON_ARRAYS = {"landmarks_px": (33, 3), "landmarks_world": (33, 3), "visibility": (33,)}
+PERSON_ARRAYS: dict[str, tuple[int, ...]] = {"landmarks_px": (33, 3), "landmarks_world": (33, 3), "visibility": (33,)}
 
 CAMERA_COLUMNS = ("width", "height", "focal_px", *CAMERA_ARRAYS)
 FRAME_COLUMNS = ("id", "frame_index", "t_capture", "age_ms", "stage_ms", *CAMERA_COLUMNS)

@@ -1,0 +1,173 @@
+"""BlazePose: the person detector and the landmark network, from the weights inside the ``mediapipe`` package.
+
+Inputs are pictures in RGB, float32, (B, H, W, 3). Nothing here imports ``mediapipe``, and torch is imported only when
+an engine has to be built.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import engines
+from mocap.errors import MocapError
+from mocap.models import tflite
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Network:
+    """One of the two networks: its file inside mediapipe, and what goes in and comes out."""
+
+    name: str
+    file: str
+    size: int  # side of the square input, px
+    low: float  # values of the input lie in [low, 1]
+    outputs: dict[str, tuple[int, tuple[int, ...]]]  # name -> number of the tensor in the file, shape without the batch
+
+
+LANDMARKER = Network(
+    name="blazepose_landmarker",
+    file="modules/pose_landmark/pose_landmark_full.tflite",
+    size=256,
+    low=0.0,
+    outputs={
+        "landmarks": (337, (39, 5)),
+        "presence": (342, (1,)),
+        "world": (339, (39, 3)),
+        "heatmaps": (298, (64, 64, 39)),
+        "segmentation": (297, (256, 256, 1)),
+        "features_64": (279, (64, 64, 48)),
+        "features_32": (277, (32, 32, 48)),
+        "features_16": (275, (16, 16, 48)),
+        "features_8": (300, (8, 8, 288)),
+    },
+)
+
+DETECTOR = Network(
+    name="blazepose_detector",
+    file="modules/pose_detection/pose_detection.tflite",
+    size=224,
+    low=-1.0,
+    outputs={"boxes": (441, (2254, 12)), "scores": (429, (2254, 1))},
+)
+
+LANDMARKER_OUTPUTS = ("landmarks", "presence", "world", "heatmaps")  # segmentation costs 2 ms of 7 and has no reader
+
+
+def load_detector(engine: str = "auto", cache_dir: Path | None = None) -> engines.Engine:
+    """The person detector, ready to run.
+
+    It takes ``image`` (B, 224, 224, 3) in [-1, 1] and returns
+
+    * ``boxes`` (B, 2254, 12): raw regressions in pixels of the input, relative to the anchor: x, y, width, height of the
+      face box, then x, y of four keypoints; anchors in the order of strides 8 (2 per cell), 16 (2) and 32 (6);
+    * ``scores`` (B, 2254, 1): logits.
+
+    Raises:
+        MocapError: mediapipe 0.10.21 is not installed.
+        engines.EngineError: the engine is not there or cannot be built.
+    """
+    return _load(DETECTOR, tuple(DETECTOR.outputs), engine, 1, cache_dir)
+
+
+def load_landmarker(
+    engine: str = "auto",
+    max_batch: int = 1,
+    cache_dir: Path | None = None,
+    outputs: Sequence[str] = LANDMARKER_OUTPUTS,
+) -> engines.Engine:
+    """The landmark network, ready to run on up to ``max_batch`` crops at once (more run in turns).
+
+    It takes ``image`` (B, 256, 256, 3) in [0, 1] and returns
+
+    * ``landmarks`` (B, 39, 5): x, y, z in pixels of the crop, logits of visibility and presence. 0–32 are the body, 33
+      is the middle of the hips, 34 the point that gives size and rotation of the person;
+    * ``presence`` (B, 1): that a person is there, in [0, 1] (the sigmoid is in the network);
+    * ``world`` (B, 39, 3): metres, 0 between the hips, in the axes of the rotated crop;
+    * ``heatmaps`` (B, 64, 64, 39): logits.
+
+    Args:
+        outputs: Which of these, or of ``segmentation`` (B, 256, 256, 1) logits and the feature maps ``features_64``,
+            ``features_32``, ``features_16`` (B, n, n, 48) and ``features_8`` (B, 8, 8, 288). What none of them needs is
+            not computed.
+
+    Raises:
+        MocapError: mediapipe 0.10.21 is not installed.
+        engines.EngineError: the engine is not there or cannot be built.
+    """
+    return _load(LANDMARKER, tuple(outputs), engine, max_batch, cache_dir)
+
+
+def build(network: Network, outputs: Sequence[str]) -> nn.Module:
+    """The network as a torch module: ``image`` (B, size, size, 3) -> ``outputs`` by name.
+
+    Raises:
+        MocapError: mediapipe is missing, or its file holds another graph.
+    """
+    from mocap.models.tflite_module import TfliteModule
+
+    path = tflite.mediapipe_file(network.file)
+    graph = tflite.read_graph(path)
+    for name in outputs:
+        number, shape = network.outputs[name]
+        found = graph.shapes.get(number, ())
+        if math.prod(found) != math.prod(shape):
+            raise MocapError(
+                f"{path}: expected '{name}' as tensor {number} with the elements of {shape}, found {found}; "
+                f"is it the file of another release? {tflite.INSTALL}"
+            )
+    return TfliteModule(graph, {name: network.outputs[name] for name in outputs}).eval()
+
+
+def sample_images(network: Network, batch: int = 2) -> dict[str, np.ndarray]:
+    """Smooth random pictures, the same ones each time: (batch, size, size, 3) under ``image``, in the input's range."""
+    coarse = np.random.default_rng(0).random((batch, 9, 9, 3))
+    position = np.linspace(0, 8, network.size, endpoint=False)
+    cell, weight = position.astype(int), position % 1
+    rows = coarse[:, cell] * (1 - weight[:, None, None]) + coarse[:, cell + 1] * weight[:, None, None]
+    image = rows[:, :, cell] * (1 - weight[:, None]) + rows[:, :, cell + 1] * weight[:, None]
+    return {"image": (network.low + (1 - network.low) * image).astype(np.float32, order="C")}
+
+
+def _load(
+    network: Network, outputs: tuple[str, ...], engine: str, max_batch: int, cache_dir: Path | None
+) -> engines.Engine:
+    spec = engines.EngineSpec(
+        inputs={"image": engines.TensorSpec((network.size, network.size, 3))}, outputs=outputs, max_batch=max_batch
+    )
+    return engines.compile(
+        functools.partial(build, network, outputs),
+        spec,
+        name=network.name,
+        backend=engine,
+        cache_dir=cache_dir,
+        weights_key=_weights_key(network),
+        samples=functools.partial(sample_images, network),
+    )
+
+
+def _weights_key(network: Network) -> str:
+    """Hash of the network's file and of the code that converts it."""
+    here = Path(__file__).parent
+    sources = (tflite.mediapipe_file(network.file), here / "tflite.py", here / "tflite_module.py", Path(__file__))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+def benchmark_cases(engine: str = "auto") -> dict[str, Callable[[], object]]:
+    """The networks as ``live`` runs them: ``python -m engines.benchmark mocap.models.blazepose:benchmark_cases``."""
+    detector, landmarker = load_detector(engine), load_landmarker(engine, max_batch=4)
+    cases: dict[str, Callable[[], object]] = {"detector": functools.partial(detector, sample_images(DETECTOR, 1))}
+    for people in (1, 2, 4):
+        name = f"landmarker, {people} {'person' if people == 1 else 'people'}"
+        cases[name] = functools.partial(landmarker, sample_images(LANDMARKER, people))
+    return cases

@@ -1,0 +1,104 @@
+"""Feet: where the soles are, which foot stands, and the correction that keeps a standing foot on the floor."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mocap.body.skeleton import JOINT, Skeleton
+
+Float64 = NDArray[np.float64]
+
+ANKLES = (JOINT["left_ankle"], JOINT["right_ankle"])
+TOES = (JOINT["left_foot"], JOINT["right_foot"])
+SOLE_BELOW_TOES_M = 0.028  # the open body's toe joints lie 26-31 mm over its sole
+_HEEL_BEHIND_ANKLE_M = 0.04
+_STILL_SPEED, _SPEED_WIDTH = 0.45, 0.08  # m/s: a sole slower than this stands
+_NEAR_FLOOR_M, _HEIGHT_WIDTH_M = 0.07, 0.012
+_VELOCITY_S = 0.07  # time constants
+_CONTACT_S = 0.04
+_LIFT_S = 0.12
+_LEVEL_S = (0.15, 1.5)  # the ground under a person is followed down, and up, this fast
+_MAX_LIFT_M = 0.25  # further from the floor than this a still foot is on something else: a chair, a step
+_RAY_SHARE = 0.35  # speed along the line of sight is mostly noise of the depth
+
+
+def sole_offsets(skeleton: Skeleton, betas: Float64) -> Float64:
+    """Heel and ball of both soles (2 feet, 2 points, 3) m from the ankle, in the ankle's axes (rest pose)."""
+    rest = skeleton.rest_joints(betas)
+    ankle, toes = rest[list(ANKLES)], rest[list(TOES)]
+    floor = toes[:, 1].min() - SOLE_BELOW_TOES_M
+    heel, ball = ankle.copy(), toes.copy()
+    heel[:, 2] -= _HEEL_BEHIND_ANKLE_M
+    heel[:, 1] = ball[:, 1] = floor
+    return np.stack([heel - ankle, ball - ankle], 1)
+
+
+def leg_length(skeleton: Skeleton, betas: Float64) -> float:
+    """Height of the pelvis over the sole in the rest pose, m: how high a standing person's pelvis is."""
+    rest = skeleton.rest_joints(betas)
+    return float(rest[0, 1] - rest[list(TOES), 1].min() + SOLE_BELOW_TOES_M)
+
+
+class FootContact:
+    """Contact of the two feet from the height and the speed of their soles, and a soft vertical lock on the floor."""
+
+    def __init__(self, stretch: float) -> None:
+        self._stretch = stretch
+        self.contact: Float64 = np.zeros(2)
+        self.lift_m = 0.0
+        self._level_m = 0.0  # where this person's lowest foot usually is: errors of depth and pitch move it
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the speeds, after a gap in time."""
+        self._last: Float64 | None = None
+        self._velocity = np.zeros((2, 2, 3))
+
+    def update(self, dt: float, soles: Float64, ray: Float64, seen: NDArray[np.bool_]) -> None:
+        """Take the next sample.
+
+        Args:
+            dt: Seconds since the last sample.
+            soles: (2 feet, 2 points, 3) m in the world, before the lift.
+            ray: (3,) unit vector from the camera to the person, in the world.
+            seen: (2,) whether the foot is visible; a hidden one is no contact.
+        """
+        if self._last is not None and dt > 0:
+            step = soles - self._last
+            self._velocity += _share(dt, _VELOCITY_S) * (step / dt - self._velocity)
+            if seen.any():
+                self._follow_level(dt, float(soles[..., 1].min()))
+            target = np.where(seen, self._stands(soles[..., 1] - self._level_m, ray), 0.0)
+            self.contact = self.contact + _share(dt, _CONTACT_S) * (target - self.contact)
+            self._lift(dt, soles[..., 1].min(1))
+        self._last = soles.copy()
+
+    def _follow_level(self, dt: float, lowest: float) -> None:
+        lowest = float(np.clip(lowest, -_MAX_LIFT_M, _MAX_LIFT_M))
+        time_constant = _LEVEL_S[0] if lowest < self._level_m else _LEVEL_S[1]
+        self._level_m += _share(dt, time_constant) * (lowest - self._level_m)
+
+    def _stands(self, heights: Float64, ray: Float64) -> Float64:
+        """Contact (2,) of this moment: the foot's most grounded point is near the floor and slow."""
+        along = (self._velocity @ ray)[..., None] * ray
+        speed = np.linalg.norm(self._velocity - (1 - _RAY_SHARE) * along, axis=-1)
+        near = _sigmoid((_NEAR_FLOOR_M - np.abs(heights)) / _HEIGHT_WIDTH_M)
+        return (near * _sigmoid((_STILL_SPEED - speed) / _SPEED_WIDTH)).max(1)
+
+    def _lift(self, dt: float, heights: Float64) -> None:
+        """Move the lift towards the value that puts the standing soles, at ``heights`` (2,), on the floor."""
+        if self._stretch == 0:  # raw: nothing but what was measured
+            return
+        weight = float(self.contact.sum())
+        if weight > 1e-3:
+            target = float(np.clip(-(self.contact @ heights) / weight, -_MAX_LIFT_M, _MAX_LIFT_M))
+            self.lift_m += float(self.contact.max() * _share(dt, _LIFT_S)) * (target - self.lift_m)
+
+
+def _share(dt: float, time_constant_s: float) -> float:
+    return 1.0 - float(np.exp(-dt / time_constant_s))
+
+
+def _sigmoid(x: Float64) -> Float64:
+    return 1.0 / (1.0 + np.exp(-np.clip(x, -30, 30)))

@@ -1,0 +1,250 @@
+"""Camera pitch and the floor, from people who stand and walk in front of the camera.
+
+The level frame is the world turned as if the camera were level: axes of the world (x right, y up, z to the camera),
+origin in the camera. The world is the level frame, pitched about x and moved:
+``p_world = R_x(pitch) p_level + p_world_camera``. Roll is taken to be 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mocap.body.skeleton import JOINT, Skeleton
+from mocap.motion.contact import ANKLES
+
+Float64 = NDArray[np.float64]
+
+LEVEL_FROM_CAMERA: Float64 = np.diag([1.0, -1.0, -1.0])
+_STANDING_S = 1.5  # evidence needed; with the blend the floor is in place after two seconds of standing
+_BLEND_S = 0.5
+_WALKING_WORTH = 0.5  # a second upright on the move is worth this much of a second standing still
+_STILL_SPEED = 0.2  # m/s of the pelvis
+_STRAIGHT = np.cos(np.radians(28))  # knees, and hips against the trunk
+_UPRIGHT = np.cos(np.radians(40))  # the body against the level camera's vertical
+_PRIOR_DEG = (2.5, 5.0)  # deviation of the pitch that posture gives: standing, walking
+_DEPTH_SHARE = 0.04  # deviation of a footprint's depth, of its distance
+_ACROSS_M = 0.015  # and across the line of sight
+_MERGE_M = 0.3  # footprints closer than this are one
+_MAX_FOOTPRINTS = 48
+_MAX_MERGES = 4
+_FOLLOW_S = 2.0  # the world follows a better estimate this slowly
+_GRID: Float64 = np.radians(np.linspace(-12, 12, 193))
+
+
+def rotation_x(angle: float) -> Float64:
+    """Rotation about +x by ``angle`` rad: +y turns to +z."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[1.0, 0, 0], [0, c, -s], [0, s, c]])
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the ground learns from in one frame: the posed, placed body of one person, in the level frame."""
+
+    joints: Float64  # (24, 3) m
+    heading: float  # rad about +y, of the pelvis
+    soles: Float64  # (2 feet, 2 points, 3) m
+    contact: Float64  # (2,)
+    feet_seen: bool
+    skeleton: Skeleton
+    betas: Float64
+    leg_length_m: float
+
+
+class Footprints:
+    """Places where a foot stood, in the level frame, and the plane through them."""
+
+    def __init__(self) -> None:
+        self.points: list[Float64] = []
+        self._merges: list[int] = []
+        self._open: list[list[Float64]] = [[], []]
+        self._age = [0.0, 0.0]
+
+    def add(self, dt: float, soles: Float64, contact: Float64) -> bool:
+        """Gather the sole points (2, 3) of standing feet; true when a footprint was closed."""
+        closed = False
+        for foot in range(2):
+            if contact[foot] > 0.7:
+                self._open[foot].append(soles[foot])
+                self._age[foot] += dt
+            if self._open[foot] and (contact[foot] < 0.5 or self._age[foot] > 0.8):
+                if self._age[foot] > 0.12:
+                    self._merge(np.mean(self._open[foot], 0))
+                    closed = True
+                self._open[foot], self._age[foot] = [], 0.0
+        return closed
+
+    def _merge(self, point: Float64) -> None:
+        for i, other in enumerate(self.points):
+            if np.linalg.norm(point[[0, 2]] - other[[0, 2]]) < _MERGE_M:
+                self._merges[i] = min(self._merges[i] + 1, _MAX_MERGES)
+                self.points[i] = other + (point - other) / self._merges[i]
+                return
+        if len(self.points) < _MAX_FOOTPRINTS:
+            self.points.append(point)
+            self._merges.append(1)
+
+    def fit(self, prior: float, prior_deviation: float) -> tuple[float, float]:
+        """Pitch (rad) and floor height (m, in the pitched level frame) that explain the footprints best.
+
+        A footprint's error is large along its line of sight and small across it. A fit that did not know this would lay
+        the floor into the line of sight. Maximum likelihood over a grid of pitches, the height in closed form.
+        """
+        points = np.array(self.points)  # (n, 3)
+        pitch = np.clip(prior + _GRID, -1.2, 1.2)
+        normal = np.stack([np.cos(pitch), -np.sin(pitch)], -1)  # (g, 2): y of the world in (y, z) of the level frame
+        height = normal @ points[:, 1:].T  # (g, n)
+        variance = _ACROSS_M**2 + (_DEPTH_SHARE * height) ** 2  # height = distance times the ray's share in the normal
+        weight = np.array(self._merges) / variance
+        floor = (weight * height).sum(1) / weight.sum(1)
+        spread = (weight * (height - floor[:, None]) ** 2).sum(1)
+        best = int(np.argmin(spread + ((pitch - prior) / prior_deviation) ** 2))
+        return float(pitch[best]), float(floor[best])
+
+
+class Ground:
+    """Calibrates the camera against gravity and the floor; provisional until someone has stood for two seconds."""
+
+    def __init__(self) -> None:
+        self.calibrated = False
+        self.pitch = 0.0  # rad, positive looks up
+        self.p_world_camera: Float64 | None = None  # (3,) m
+        self._provisional: Float64 = np.zeros(3)
+        self._anchor: Float64 = np.zeros(3)  # (3,) m level: the person's pelvis at first
+        self._samples: list[tuple[float, float, float, Float64]] = []  # pitch, weight, still, lowest sole
+        self._evidence_s = 0.0
+        self._since_s = 0.0
+        self._pelvis: Float64 | None = None
+        self._velocity: Float64 = np.zeros(3)
+        self._prior = (0.0, 1.0)
+        self._target: tuple[float, float] = (0.0, 0.0)  # pitch, floor height
+        self._current: tuple[float, float] = (0.0, 0.0)
+        self.footprints = Footprints()
+
+    @property
+    def R_world_level(self) -> Float64:
+        """(3, 3) world from level frame."""
+        return rotation_x(self.pitch)
+
+    @property
+    def camera_height_m(self) -> float:
+        return float(self.p_world_camera[1]) if self.p_world_camera is not None else 0.0
+
+    def update(self, dt: float, sight: Sight | None) -> None:
+        """Learn from one frame of the person who calibrates (None: not there) and move the world by ``dt`` seconds."""
+        if sight is not None:
+            self._learn(dt, sight)
+        if self.calibrated:
+            self._move(dt)
+
+    def _learn(self, dt: float, sight: Sight) -> None:
+        if self.p_world_camera is None:
+            self._start(sight)
+        still = self._is_still(dt, sight)
+        if not self.calibrated or self._since_s < _BLEND_S:
+            self._observe_posture(dt, sight, still)
+        if not self.calibrated:
+            self._follow_lowest_foot(dt, sight)
+        if sight.feet_seen and self.footprints.add(dt, self._lowest(sight, axis=1), sight.contact) and self.calibrated:
+            self._target = self.footprints.fit(*self._prior)
+
+    def _start(self, sight: Sight) -> None:
+        pelvis = sight.joints[0]
+        floor = sight.soles[..., 1].min() if sight.feet_seen else pelvis[1] - sight.leg_length_m
+        self._anchor = pelvis.copy()
+        self._provisional = np.array([-pelvis[0], -floor, -pelvis[2]])
+        self.p_world_camera = self._provisional
+
+    def _is_still(self, dt: float, sight: Sight) -> bool:
+        pelvis = sight.joints[0]
+        if self._pelvis is not None and 0 < dt < 0.5:
+            share = 1 - np.exp(-dt / 0.25)
+            self._velocity = self._velocity + share * ((pelvis - self._pelvis) / dt - self._velocity)
+        self._pelvis = pelvis
+        return bool(np.hypot(self._velocity[0], self._velocity[1]) + 0.5 * abs(self._velocity[2]) < _STILL_SPEED)
+
+    def _follow_lowest_foot(self, dt: float, sight: Sight) -> None:
+        """Provisional floor: down with the lowest foot at once, up only slowly, so that a step does not raise it."""
+        if not sight.feet_seen:
+            return
+        wanted = -sight.soles[..., 1].min()
+        share = 1 - np.exp(-dt / (0.1 if wanted > self._provisional[1] else 0.8))
+        self._provisional = self._provisional + np.array([0, share * (wanted - self._provisional[1]), 0])
+        self.p_world_camera = self._provisional
+
+    def _observe_posture(self, dt: float, sight: Sight, still: bool) -> None:
+        if not sight.feet_seen or not is_upright(sight.joints, knees=2 if still else 1) or not 0 < dt < 0.5:
+            return
+        worth = dt * (1.0 if still else _WALKING_WORTH)
+        self._samples.append((posture_pitch(sight), worth, float(still), self._lowest(sight).copy()))
+        self._evidence_s += worth
+        if self._evidence_s >= _STANDING_S:
+            self._calibrate()
+
+    def _lowest(self, sight: Sight, axis: int | None = None) -> Float64:
+        """Lowest sole point (3,), or with ``axis`` 1 of each foot (2, 3), in the level frame."""
+        height = sight.soles @ self.R_world_level[1]
+        if axis is None:
+            return sight.soles.reshape(-1, 3)[int(np.argmin(height))]
+        return np.take_along_axis(sight.soles, np.argmin(height, 1)[:, None, None], 1)[:, 0]
+
+    def _calibrate(self) -> None:
+        pitches, weights, still = (np.array([s[i] for s in self._samples]) for i in range(3))
+        pitch = _weighted_median(pitches, weights)
+        standing = float((weights * still).sum() / weights.sum())
+        deviation = _PRIOR_DEG[0] * standing + _PRIOR_DEG[1] * (1 - standing)
+        self._prior = (pitch, float(np.radians(deviation)))
+        soles = np.array([s[3] for s in self._samples])
+        self._target = (pitch, _weighted_median(soles @ rotation_x(pitch)[1], weights))
+        if self.footprints.points:
+            self._target = self.footprints.fit(*self._prior)
+        if not self.calibrated:
+            self._current = self._target
+        self.calibrated = True
+
+    def _move(self, dt: float) -> None:
+        """Blend from the provisional world to the calibrated one, which follows better estimates slowly."""
+        self._since_s += dt
+        progress = min(self._since_s / _BLEND_S, 1.0)
+        blend = progress**2 * (3 - 2 * progress)
+        share = 1 - np.exp(-dt / (_FOLLOW_S if progress == 1 else 0.1))
+        pitch, floor = (c + share * (t - c) for c, t in zip(self._current, self._target, strict=True))
+        self._current = (pitch, floor)
+        at_anchor = rotation_x(pitch) @ self._anchor
+        calibrated = np.array([-at_anchor[0], -floor, -at_anchor[2]])
+        self.pitch = blend * pitch
+        self.p_world_camera = (1 - blend) * self._provisional + blend * calibrated
+
+
+def is_upright(joints: Float64, knees: int) -> bool:
+    """Whether a body (24, 3) stands straight: trunk over the legs, so many knees stretched, roughly upright for a
+    level camera."""
+    neck, pelvis = joints[JOINT["neck"]], joints[0]
+    ankles = joints[list(ANKLES)]
+    thigh, shin = _unit(joints[[1, 2]] - joints[[4, 5]]), _unit(joints[[4, 5]] - ankles)
+    stretched = (thigh * shin).sum(-1) > _STRAIGHT
+    trunk, legs = _unit(neck - pelvis), _unit(pelvis - ankles.mean(0))
+    body = _unit(neck - ankles.mean(0))
+    return bool(stretched.sum() >= knees and trunk @ legs > _STRAIGHT and body[1] > _UPRIGHT)
+
+
+def posture_pitch(sight: Sight) -> float:
+    """Camera pitch (rad) that makes the body stand as the rest pose does, its neck over its ankles."""
+    rest = sight.skeleton.rest_joints(sight.betas)
+    wanted = rest[JOINT["neck"]] - rest[list(ANKLES)].mean(0)
+    seen = sight.joints[JOINT["neck"]] - sight.joints[list(ANKLES)].mean(0)
+    forward = wanted[2] * np.cos(sight.heading)  # the rest pose faces +z
+    return float(np.arctan2(forward, wanted[1]) - np.arctan2(seen[2], seen[1]))
+
+
+def _unit(v: Float64) -> Float64:
+    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
+
+
+def _weighted_median(values: Float64, weights: Float64) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, 0.5 * total[-1])])

@@ -1,0 +1,169 @@
+"""One person's state between frames: holds, filters, and the placed body in the level frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mocap.body.landmarks import landmarks_from_pose
+from mocap.body.skeleton import JOINT, NUM_BETAS, NUM_JOINTS, Skeleton
+from mocap.motion.contact import FootContact, leg_length, sole_offsets
+from mocap.motion.ground import LEVEL_FROM_CAMERA, Ground, Sight
+from mocap.motion.one_euro import VectorFilter, joint_filter
+from mocap.motion.root import guess_root, landmark_weights, solve_root
+from mocap.types import BodyPose, Camera, Person, PoseEstimate
+
+Float64 = NDArray[np.float64]
+
+GAP_S = 0.5  # after a longer silence the filters start anew
+# Root as direction (x/z, y/z) and log depth, so that smoothing the depth leaves the body where it is in the picture.
+_ROOT_MIN_CUTOFF: Float64 = np.array([1.5, 1.5, 0.5])  # Hz
+_ROOT_BETA: Float64 = np.array([12.0, 12.0, 6.0])  # Hz per depth of the person and second
+_BETAS_S = 3.0  # time constant of the shape
+_SCALE_S = 0.4  # of the depth that the floor gives
+_SCALE_DEVIATION = 0.04  # how far the depth from the body's size is off, of the distance
+_FLOOR_DEVIATION_M = 0.03  # how far a standing sole's computed height is off
+_FOOT_LANDMARKS = np.array([[27, 29, 31], [28, 30, 32]])  # ankle, heel, toes
+_FOOT_VISIBILITY = 0.4
+
+
+class PersonMotion:
+    """Places and smooths one person; all geometry in the level frame (see ``ground``) until ``pose``."""
+
+    def __init__(self, track_id: int, skeleton: Skeleton, stretch: float) -> None:
+        self.track_id = track_id
+        self.last_t = -np.inf
+        self.feet = FootContact(stretch)
+        self._skeleton, self._stretch = skeleton, stretch
+        self._rotations = joint_filter(stretch)
+        self._root = VectorFilter(_ROOT_MIN_CUTOFF, _ROOT_BETA, stretch)
+        self._scale = 1.0  # on the root, along the line of sight
+        self._held_R: Float64 = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
+        self._held_root: Float64 | None = None  # (3,) m camera
+        self._betas: Float64 | None = None
+        self._confidence: Float64 = np.zeros(NUM_JOINTS)
+        self._age_s = 0.0
+        self._dt = 0.0
+
+    def place(self, t: float, estimate: PoseEstimate, person: Person | None, camera: Camera) -> None:
+        """Take one frame at time ``t`` s: hold what is not finite, solve the root, filter."""
+        dt = t - self.last_t
+        if not 0 <= dt <= GAP_S:
+            self._reset()
+            dt = 0.0
+        self.last_t, self._dt = t, dt
+        self._age_s += dt
+        self._hold(estimate, dt)
+        measured = self._measure_root(person, camera)
+        self.R = self._filter_rotations(dt)
+        self._feet_seen = feet_seen(person)
+        self._place_root(dt, measured)
+
+    def sight(self) -> Sight:
+        """What the ground learns from; the body where its size puts it, before the floor corrects the depth."""
+        root = self.root / self._scale
+        heading = float(np.arctan2(self.R[0, 0, 2], self.R[0, 2, 2]))
+        joints, soles = self._joints + root, self._soles + root
+        return Sight(joints, heading, soles, self.feet.contact, bool(self._feet_seen.any()), self._skeleton,
+                     self._shape, leg_length(self._skeleton, self._shape))  # fmt: skip
+
+    def pose(self, ground: Ground) -> BodyPose:
+        """The body in the world, feet locked."""
+        R_world, p_camera = ground.R_world_level, ground.p_world_camera
+        assert p_camera is not None  # the ground has seen a person before any pose is asked for
+        root = R_world @ self.root
+        soles = self._soles @ R_world.T + root
+        self._correct_scale(ground, soles)
+        ray = root / max(float(np.linalg.norm(root)), 1e-6)
+        self.feet.update(self._dt, soles + p_camera, ray, self._feet_seen)
+        p_root = root + p_camera + np.array([0.0, self.feet.lift_m, 0.0])
+        R = self.R.copy()
+        R[0] = R_world @ R[0]
+        joints = self._joints @ R_world.T + p_root
+        f32 = np.float32
+        return BodyPose(self.track_id, self.last_t, R.astype(f32), p_root.astype(f32), self._shape.astype(f32),
+                        joints.astype(f32), self._confidence.astype(f32), self.feet.contact.astype(f32))  # fmt: skip
+
+    def _reset(self) -> None:
+        self._rotations.reset()
+        self._root.reset()
+        self.feet.reset()
+
+    def _hold(self, estimate: PoseEstimate, dt: float) -> None:
+        """Replace what is not finite by the last that was."""
+        R = np.asarray(estimate.R_parent_joint, np.float64)
+        finite = np.isfinite(R).all((1, 2))
+        if finite.all():
+            self._held_R = R
+        else:
+            self._held_R = np.where(finite[:, None, None], R, self._held_R)
+        confidence = np.asarray(estimate.confidence, np.float64)
+        self._confidence = np.where(np.isfinite(confidence), confidence, 0.0) * finite
+        betas = np.asarray(estimate.betas, np.float64)
+        if self._betas is None:
+            self._betas = np.where(np.isfinite(betas), betas, 0.0)
+        elif np.isfinite(betas).all():
+            share = 1.0 if self._stretch == 0 else min(dt / max(min(self._age_s, self._stretch * _BETAS_S), 1e-6), 1.0)
+            self._betas = self._betas + share * (betas - self._betas)
+        self._shape = self._betas
+
+    def _measure_root(self, person: Person | None, camera: Camera) -> Float64:
+        """Pelvis (3,) m in camera axes: solved, else the last, else a guess."""
+        root = None
+        if person is not None:
+            points = landmarks_from_pose(self._held_R, np.zeros(3), self._shape, self._skeleton) @ LEVEL_FROM_CAMERA
+            weights = landmark_weights(person, camera)
+            root = solve_root(points, np.asarray(person.landmarks_px[:, :2], np.float64), weights, camera)
+        if root is None:
+            root = self._held_root if self._held_root is not None else guess_root(person, camera)
+        else:
+            self._held_root = root
+        return root
+
+    def _filter_rotations(self, dt: float) -> Float64:
+        return self._held_R if self._stretch == 0 else self._rotations(dt, self._held_R)
+
+    def _place_root(self, dt: float, measured: Float64) -> None:
+        """Filter the root along and across its line of sight, and pose the body around it."""
+        if self._stretch > 0:
+            x, y, z = measured
+            u, v, log_z = self._root(dt, np.array([x / z, y / z, np.log(z)]))
+            measured = np.array([u, v, 1.0]) * np.exp(log_z)
+        self.root = LEVEL_FROM_CAMERA @ measured * self._scale
+        self._joints, R_ankle = self._forward()
+        offsets = sole_offsets(self._skeleton, self._shape)
+        self._soles = self._joints[[7, 8], None] + (R_ankle[:, None] @ offsets[..., None])[..., 0]
+
+    def _correct_scale(self, ground: Ground, soles: Float64) -> None:
+        """Depth from the floor: a standing foot's line of sight meets the floor at one distance only.
+
+        Scaling the scene about the camera leaves the picture as it is; the scale that puts the standing soles on the
+        floor is weighed against the body's own size.
+        """
+        if self._stretch == 0 or not ground.calibrated or self._dt == 0:
+            return
+        drop = -soles[..., 1].min(1) / self._scale  # (2,) camera to sole, at the size of the body
+        contact = self.feet.contact * (drop > 0.3)
+        size, floor = _SCALE_DEVIATION**-2, contact * _FLOOR_DEVIATION_M**-2
+        target = (size + (floor * drop).sum() * ground.camera_height_m) / (size + (floor * drop**2).sum())
+        rate = max(float(contact.max()), 0.1) * self._dt / (_SCALE_S * self._stretch)
+        self._scale += (float(np.clip(target, 0.7, 1.4)) - self._scale) * (1 - np.exp(-rate))
+
+    def _forward(self) -> tuple[Float64, Float64]:
+        """Joints (24, 3) m about the pelvis and the two ankles' rotations (2, 3, 3), level frame."""
+        joints = self._skeleton.forward(self.R, np.zeros(3), self._shape)
+        R_ankle = []
+        for chain in (("left_hip", "left_knee", "left_ankle"), ("right_hip", "right_knee", "right_ankle")):
+            R = self.R[0]
+            for name in chain:
+                R = R @ self.R[JOINT[name]]
+            R_ankle.append(R)
+        return joints, np.stack(R_ankle)
+
+
+def feet_seen(person: Person | None) -> NDArray[np.bool_]:
+    """Whether each foot (2,) is visible."""
+    if person is None:
+        return np.zeros(2, bool)
+    visibility = np.nan_to_num(person.visibility[_FOOT_LANDMARKS])
+    return visibility.mean(1) > _FOOT_VISIBILITY

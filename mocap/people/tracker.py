@@ -1,0 +1,181 @@
+"""Who is where, with ids that stay."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from mocap.config import PeopleConfig
+from mocap.errors import MocapError
+from mocap.people.detection import Detection, Network, detect
+from mocap.people.landmarks import Observation, observe
+from mocap.people.roi import is_usable, roi_from_points
+from mocap.people.track import Track, duplicates, fit, is_reachable, shows
+from mocap.types import Frame, Person
+
+log = logging.getLogger(__name__)
+
+_OWN_SQUARE = 0.5  # bonus for what was seen in a person's own square
+_TIE = 0.1  # a smaller difference in fit says nothing about who is who
+_MIN_FIT = 0.05
+_NAN_LOG_S = 10.0
+
+
+class Tracker:
+    """Finds people and follows them by their landmarks, as MediaPipe does for one person.
+
+    A person in sight is looked for where it was in the last frame. The detector runs only while nobody or not
+    everybody is in sight, and every ``redetect_s`` for newcomers. What the landmark network sees is given to people
+    by one assignment over all: by landmarks against the motion so far, and by the colours of the clothes.
+
+    Args:
+        config: How many people, thresholds and times.
+        detector: ``{"image": (1, 224, 224, 3)} -> {"boxes", "scores"}``, see :mod:`mocap.people.detection`.
+        landmarker: ``{"image": (B, 256, 256, 3)} -> {"landmarks", "presence", "heatmaps", "world"}``.
+
+    Attributes:
+        nan_frames: Frames in which a network gave a value that is not finite.
+        detections: Frames in which the detector ran.
+    """
+
+    def __init__(self, config: PeopleConfig, detector: Network, landmarker: Network) -> None:
+        if config.max_people < 1:
+            raise MocapError(f"max_people: expected 1 or more, found {config.max_people}")
+        self.config = config
+        self.nan_frames = 0
+        self.detections = 0
+        self._detector = detector
+        self._landmarker = landmarker
+        self._tracks: list[Track] = []  # oldest first
+        self._next_id = 0
+        self._t = -math.inf
+        self._detect_t = -math.inf
+        self._nan_log_t = -math.inf
+
+    def update(self, frame: Frame) -> tuple[Person, ...]:
+        """The people in this frame, by id. Whoever is out of sight is left out, and keeps the id for ``lost_after_s``.
+
+        Frames may be missing, and time may jump; a jump back counts as no time.
+        """
+        t = self._advance(frame.t_capture)
+        self._tracks = [track for track in self._tracks if t - track.seen_t <= self.config.lost_after_s]
+        active = [track for track in self._tracks if track.roi is not None]
+        newcomers, finite = self._look_for_newcomers(frame, active, t)
+        rois = [track.roi for track in active if track.roi is not None]
+        rois += [roi_from_points(*one.keypoints_px[:2]) for one in newcomers]
+        seen = observe(self._landmarker, frame.rgb, rois)
+
+        held = [track for track, one in zip(active, seen, strict=False) if not one.is_finite]
+        if not (finite and all(one.is_finite for one in seen)):
+            self._count_nan(t)
+        owners: list[Track | None] = [*active, *[None] * len(newcomers)]
+        good = [
+            (one, owner)
+            for one, owner in zip(seen, owners, strict=True)
+            if one.is_finite
+            and one.score >= self.config.min_presence_score
+            and is_usable(roi_from_points(*one.axis_px), *frame.size)
+        ]
+        present = self._assign([one for one, _ in good], [owner for _, owner in good], held, t)
+        return tuple(track.person for track in self._tracks if track in present or track in held)
+
+    def _advance(self, t_capture: float) -> float:
+        """Move to the time of a new frame; where time jumps back, shift everybody's times along."""
+        back = self._t - t_capture
+        if 0 < back < math.inf:
+            for track in self._tracks:
+                track.seen_t -= back
+            self._detect_t -= back
+            self._nan_log_t -= back
+        self._t = t_capture
+        return t_capture
+
+    def _look_for_newcomers(self, frame: Frame, active: list[Track], t: float) -> tuple[list[Detection], bool]:
+        """Detections worth a crop, best first, and whether the detector's outputs were finite."""
+        free = self.config.max_people - len(active)
+        lost = [track for track in self._tracks if track.roi is None]
+        due = not active or lost or t - self._detect_t >= self.config.redetect_s
+        if free <= 0 or not due:
+            return [], True
+        self._detect_t = t
+        self.detections += 1
+        found, finite = detect(self._detector, frame.rgb, self.config.min_detection_score)
+        found = [
+            one
+            for one in found
+            if is_usable(roi_from_points(*one.keypoints_px[:2]), *frame.size)
+            and not any(shows(one, track) for track in active)
+        ]
+        back = [one for one in found if any(_may_be(one, track, t) for track in lost)]
+        new = sorted((one for one in found if one not in back), key=lambda one: -_salience(one, *frame.size))
+        capacity = self.config.max_people - len(self._tracks)
+        spare = 1 if capacity else 0  # the best detection may be a poster, which would block everybody else for good
+        return back[:free] + new[: capacity + spare], finite
+
+    def _assign(self, seen: list[Observation], owners: list[Track | None], held: list[Track], t: float) -> list[Track]:
+        """Give observations to people; update those who are there. ``owners`` are those whose square was looked at."""
+        same = duplicates(seen) if seen else np.zeros((0, 0), bool)
+        tracks = [track for track in self._tracks if track not in held]
+        given = _without_doubles(_match(tracks, seen, owners, t), same)
+        for index, track in enumerate(tracks):
+            if index in given:
+                track.see(t, seen[given[index]])
+            else:
+                track.roi = None
+        present = [tracks[index] for index in given]
+        taken = list(given.values())
+        for j, one in enumerate(seen):
+            if owners[j] is None and not same[j, taken].any() and len(self._tracks) < self.config.max_people:
+                taken.append(j)
+                present.append(Track.start(self._next_id, t, one))
+                self._tracks.append(present[-1])
+                self._next_id += 1
+        return present
+
+    def _count_nan(self, t: float) -> None:
+        self.nan_frames += 1
+        if t - self._nan_log_t >= _NAN_LOG_S:
+            self._nan_log_t = t
+            log.warning("a network gave values that are not finite (%d frames so far); held", self.nan_frames)
+
+
+def _match(
+    tracks: list[Track], seen: list[Observation], owners: list[Track | None], t: float
+) -> dict[int, tuple[int, float]]:
+    """The best assignment: index of a track -> index of its observation, and how well it fits."""
+    if not tracks or not seen:
+        return {}
+    own = np.array([[owner is track for owner in owners] for track in tracks])
+    score = fit(tracks, seen, t) + _OWN_SQUARE * own
+    reachable = [[is_reachable(track, one.axis_px[0], one.half_height_px, t) for one in seen] for track in tracks]
+    score = np.where(np.array(reachable) & (score > _MIN_FIT), score, -10.0)
+    rows, columns = linear_sum_assignment(score, maximize=True)
+    return {int(i): (int(j), score[i, j]) for i, j in zip(rows, columns, strict=True) if score[i, j] > _MIN_FIT}
+
+
+def _without_doubles(given: dict[int, tuple[int, float]], same: np.ndarray) -> dict[int, int]:
+    """Where two people were given the same person: it is the one who fits clearly better, else the older."""
+    left: dict[int, int] = {}
+    fits: dict[int, float] = {}
+    for index in sorted(given):  # oldest first
+        j, score = given[index]
+        rivals = [other for other in left if same[j, left[other]]]
+        if all(score > fits[other] + _TIE for other in rivals):
+            for other in rivals:
+                del left[other]
+            left[index], fits[index] = j, score
+    return left
+
+
+def _may_be(detection: Detection, track: Track, t: float) -> bool:
+    return is_reachable(track, detection.keypoints_px[0], detection.half_height_px, t)
+
+
+def _salience(detection: Detection, width: int, height: int) -> float:
+    """Large, central and certain first."""
+    x, y = detection.keypoints_px[0]
+    off_center = math.hypot(float(x) - width / 2, float(y) - height / 2) / math.hypot(width / 2, height / 2)
+    return detection.score * detection.half_height_px * max(1 - off_center, 0.1)
