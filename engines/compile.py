@@ -61,7 +61,8 @@ def compile(
 
 
 def _as_factory(module: nn.Module | Callable[[], nn.Module]) -> Callable[[], nn.Module]:
-    if hasattr(module, "state_dict"):  # told by its method, because to ask torch would import it
+    # A module is told by its method, because to ask torch would import it; a class is a function that gives one.
+    if hasattr(module, "state_dict") and not isinstance(module, type):
         return lambda: module  # type: ignore[return-value]
     return module
 

@@ -48,7 +48,9 @@ class EngineSpec:
         }
         for name, spec in self.inputs.items():
             if arrays[name].shape[1:] != spec.shape or arrays[name].ndim == 0:
-                raise EngineError(f"Input '{name}': expected shape (B, *{spec.shape}), found {arrays[name].shape}")
+                raise EngineError(
+                    f"Input '{name}': expected shape (B, {', '.join(map(str, spec.shape))}), found {arrays[name].shape}"
+                )
         batches = {name: len(array) for name, array in arrays.items()}
         if len(set(batches.values())) != 1 or 0 in batches.values():
             raise EngineError(f"Expected one batch size of at least 1 for all inputs, found {batches}")

@@ -1,4 +1,4 @@
-"""A module with named inputs and outputs as one with tuples, which is what tracing and converters want."""
+"""A module with named inputs and outputs as one with tuples, which is what converters want."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mocap.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from mocap.body.rotation_vectors import fast_exp, fast_log
 from mocap.body.skeleton import JOINT, NUM_JOINTS
 from mocap.types import Array
 
@@ -53,16 +53,16 @@ class JointLimits:
     def clamp(self, R_parent_joint: Array) -> Array:
         """Bring local rotations (24, 3, 3) into the limits; entry 0, toes and hands pass unchanged."""
         rows = self.joints
-        chart = matrix_to_axis_angle(np.swapaxes(self.R_middle[rows], -1, -2) @ R_parent_joint[rows])
-        clamped = np.clip(chart, self.lower[rows], self.upper[rows])
+        chart = fast_log(np.swapaxes(self.R_middle[rows], -1, -2) @ R_parent_joint[rows])
+        clamped = np.minimum(np.maximum(chart, self.lower[rows]), self.upper[rows])
         outside = np.any(clamped != chart, axis=-1)
         limited = np.array(R_parent_joint)
-        limited[rows[outside]] = self.R_middle[rows[outside]] @ axis_angle_to_matrix(clamped[outside])
+        limited[rows[outside]] = self.R_middle[rows[outside]] @ fast_exp(clamped[outside])
         return limited
 
     def excess(self, R_parent_joint: Array) -> Array:
         """How far each joint's chart lies outside its limits (24,), rad; 0 inside."""
-        chart = matrix_to_axis_angle(np.swapaxes(self.R_middle, -1, -2) @ R_parent_joint)
+        chart = fast_log(np.swapaxes(self.R_middle, -1, -2) @ R_parent_joint)
         outside = chart - np.clip(chart, self.lower, self.upper)
         moving = np.isin(np.arange(NUM_JOINTS), self.joints)
         return np.where(moving, np.linalg.norm(outside, axis=-1), 0.0)
@@ -85,7 +85,7 @@ def joint_limits() -> JointLimits:
             spread[joint] = np.radians(sigma)
             bounds = np.radians(np.array([low, high])) * flip
             lower[joint], upper[joint] = bounds.min(0), bounds.max(0)
-    chart = matrix_to_axis_angle(np.swapaxes(middle, -1, -2) @ neutral)
+    chart = fast_log(np.swapaxes(middle, -1, -2) @ neutral)
     return JointLimits(np.sort(np.array(joints)), middle, neutral, chart, spread, lower, upper)
 
 
@@ -93,5 +93,5 @@ def _from_yzx(degrees: _Triple, sign: float) -> Array:
     """Rotation R_y R_z R_x from degrees; ``sign`` -1 mirrors it to the right side."""
     y, z, x = np.radians(degrees)
     turns = np.array([[0, sign * y, 0], [0, 0, sign * z], [x, 0, 0]])
-    R_y, R_z, R_x = axis_angle_to_matrix(turns)
+    R_y, R_z, R_x = fast_exp(turns)
     return R_y @ R_z @ R_x

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mocap.cli.status import StatusLine
-from mocap.config import CaptureConfig, FileConfig, LiveConfig
+from mocap.config import ExportFormat, FileConfig, LiveConfig
 from mocap.errors import MocapError
 from mocap.pipeline import Output, Pipeline, run
 from mocap.sinks import open_sinks
@@ -129,26 +129,27 @@ def _send_to(send: Callable[[MocapFrame], None]) -> Output:
     return lambda frame, result: send(result)
 
 
-def _open_recording(stack: ExitStack, source: Source, config: CaptureConfig, name: str) -> Recording:
-    out = Path(config.out)  # type: ignore[attr-defined]  # both commands have it
+def _open_recording(stack: ExitStack, source: Source, config: LiveConfig | FileConfig, name: str) -> Recording:
     meta = {
+        "name": name,
         "source": source.name,
         "fps": source.fps,
         "config": asdict(config),
-        "versions": {name: importlib.metadata.version(name) for name in ("mocap", "mediapipe", "numpy")},
+        "versions": {package: importlib.metadata.version(package) for package in ("mocap", "mediapipe", "numpy")},
     }
-    recorder = TakeRecorder(default_take_path(out, name), meta)
+    recorder = TakeRecorder(default_take_path(Path(config.out), name), meta)
     recording = Recording(recorder, fail_at_once=not source.live)
     stack.callback(recording.close)
     return recording
 
 
-def _finish(recording: Recording, formats: list, out: Path) -> int:  # type: ignore[type-arg]
+def _finish(recording: Recording, formats: list[ExportFormat], out: Path) -> int:
     path = recording.recorder.path
     print(f"take      {path}")
     if formats:
-        for exported in export_take(Take(path), formats, out):
-            print(f"exported  {exported}")
+        with Take(path) as take:
+            for exported in export_take(take, formats, out):
+                print(f"exported  {exported}")
     return 1 if recording.error else 0
 
 

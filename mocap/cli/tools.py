@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mocap.config import ExportFormat
 from mocap.sources.cameras import list_cameras
+from mocap.takes.bvh import Unit
 from mocap.takes.export import export_take
 from mocap.takes.reader import Take
 
@@ -21,8 +23,10 @@ def cameras() -> int:
     return 0
 
 
-def export(take: str, formats: list[str], out: str | None, bvh_unit: str) -> int:
+def export(take: str, formats: list[ExportFormat], out: str | None, bvh_unit: Unit) -> int:
     """Export a take beside itself or to a folder, and print the files. Returns 0."""
-    for path in export_take(Take(Path(take)), formats, Path(out) if out else Path(take).parent, bvh_unit=bvh_unit):
-        print(path)
+    folder = Path(out) if out else Path(take).parent
+    with Take(Path(take)) as opened:
+        for path in export_take(opened, formats, folder, bvh_unit=bvh_unit):
+            print(path)
     return 0

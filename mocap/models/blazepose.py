@@ -69,8 +69,8 @@ def load_detector(engine: str = "auto", cache_dir: Path | None = None) -> engine
 
     It takes ``image`` (B, 224, 224, 3) in [-1, 1] and returns
 
-    * ``boxes`` (B, 2254, 12): raw regressions in pixels of the input, relative to the anchor: x, y, width, height of the
-      face box, then x, y of four keypoints; anchors in the order of strides 8 (2 per cell), 16 (2) and 32 (6);
+    * ``boxes`` (B, 2254, 12): raw regressions in pixels of the input, relative to the anchor: x, y, width, height of
+      the face box, then x, y of four keypoints; anchors in the order of strides 8 (2 per cell), 16 (2) and 32 (6);
     * ``scores`` (B, 2254, 1): logits.
 
     Raises:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from mocap.body.joint_limits import joint_limits
 from mocap.body.landmarks import LandmarkAnchors, load_landmark_anchors
+from mocap.body.rotation_vectors import fast_exp, fast_log
 from mocap.body.skeleton import NUM_JOINTS, Skeleton, load_skeleton
-from mocap.models.kinematic_fit import FREE_JOINTS, Observation, PoseFitter, Prior, fast_exp, fast_log
+from mocap.models.kinematic_fit import FREE_JOINTS, Observation, PoseFitter, Prior
 from mocap.models.kinematic_init import initial_pose
 from mocap.models.kinematic_shape import ShapeEstimator
 from mocap.types import Camera, Frame, Person, PoseEstimate
@@ -34,6 +35,9 @@ _FREEDOM_SEEN = 3.0  # the pull to the neutral pose is this much weaker on a joi
 _DIFFUSION = 1.6  # rad²/s: how far a joint wanders, for limbs; trunk and head wander a quarter as far
 _CALM = {0: 3.0, 3: 0.25, 6: 0.25, 9: 0.25, 12: 0.5, 15: 0.5, 13: 0.25, 14: 0.25}
 _SPEED = (2.5, 30.0)  # rad/s: a joint that is not seen, a joint that is seen well
+# A second start is tried when the fit is this much worse than of late, and every few frames; it has to win by a margin,
+# because its pose jumps.
+_DOUBT, _CHECK_EVERY, _SWITCH = 1.2, 6, 6.0
 _VISIBILITY = (0.15, 0.7)  # below the first a landmark is not believed, above the second it is
 # Landmarks that show each joint's rotation; its confidence is their mean belief.
 _SHOWN_BY: tuple[tuple[int, ...], ...] = (
@@ -43,6 +47,9 @@ _SHOWN_BY: tuple[tuple[int, ...], ...] = (
 )  # fmt: skip
 
 
+_EYE, _GROUP, _SPREAD = np.eye(33), np.zeros((len(_GROUPS), 33)), np.ones(33)
+for _row, (_landmarks, _spread) in enumerate(_GROUPS):
+    _GROUP[_row, list(_landmarks)], _SPREAD[list(_landmarks)] = 1.0, _spread
 _SEEN = np.zeros((NUM_JOINTS, 33))
 for _joint, _landmarks in enumerate(_SHOWN_BY):
     _SEEN[_joint, list(_landmarks)] = 1 / len(_landmarks)
@@ -59,6 +66,8 @@ class _Track:
     t_capture: float = 0.0  # s
     t_shape: float = -np.inf  # s, when the shape was last solved
     frames: int = 0
+    shift: Array64 | None = None  # (6,) m, the fit's translations
+    energy: float = 0.0  # of recent fits
 
 
 class KinematicRegressor:
@@ -119,16 +128,25 @@ class KinematicRegressor:
             self._set_bones(track)
 
     def _solve(self, track: _Track, observation: Observation, belief: Array64, t: float) -> Array64:
+        """Follow the previous pose; start afresh where there is none, or where a fresh start fits better."""
         hips_seen, seen = float(belief[[23, 24]].min()), _SEEN @ belief
         pull = 1 / (self._limits.spread * (1 + (_FREEDOM_SEEN - 1) * seen[:, None]))[FREE_JOINTS[1:]]
+        alone = Prior(None, np.ones(len(FREE_JOINTS)), pull, hips_seen)
         previous, dt = track.R_parent_joint, t - track.t_capture
         if previous is None or not 0 < dt <= _RESTART_S:
             start = initial_pose(observation.world, belief, self._limits)
-            prior = Prior(None, np.ones(len(FREE_JOINTS)), pull, hips_seen)
-            return self._limits.clamp(track.fitter.fit(start, observation, prior, iterations=8))
+            fit = track.fitter.fit(start, None, observation, alone, steps=10)
+            track.shift, track.energy = fit.shift, fit.energy
+            return self._limits.clamp(fit.R_parent_joint)
         prior = Prior(previous, np.sqrt(_WANDER * dt), pull, hips_seen)
-        R = track.fitter.fit(previous, observation, prior, iterations=2)
-        return self._limits.clamp(_limit_speed(previous, R, seen, dt))
+        fit = track.fitter.fit(previous, track.shift, observation, prior, steps=2)
+        if fit.energy > _DOUBT * track.energy or track.frames % _CHECK_EVERY == 0:
+            start = initial_pose(observation.world, belief, self._limits)
+            fresh = track.fitter.fit(start, None, observation, alone, steps=5)
+            fit = fresh if fresh.energy < fit.energy - _SWITCH else fit
+        track.shift = fit.shift
+        track.energy += 0.1 * (fit.energy - track.energy)
+        return self._limits.clamp(_limit_speed(previous, fit.R_parent_joint, seen, dt))
 
 
 def _belief(person: Person) -> Array64:
@@ -164,13 +182,11 @@ def _observe(person: Person, camera: Camera, belief: Array64) -> Observation:
 
 def _mix(belief: Array64) -> Array64:
     """Landmark errors (33,) -> rows (38,): see :class:`Observation`."""
-    mix = np.zeros((33 + len(_GROUPS), 33))
-    mix[:33] = np.diag(np.sqrt(belief))
-    for row, (members, spread) in enumerate(_GROUPS, start=33):
-        index = np.array(members)
-        share = belief[index] / max(belief[index].sum(), 1e-9)
-        mix[np.ix_(index, index)] = np.sqrt(belief[index])[:, None] * (np.eye(len(index)) - share) / spread
-        mix[row, index] = np.sqrt(belief[index].max()) * share
+    share = _GROUP * belief
+    share /= np.maximum(share.sum(-1, keepdims=True), 1e-9)
+    mix = np.empty((33 + len(_GROUP), 33))
+    mix[:33] = (_EYE - _GROUP.T @ share) * (np.sqrt(belief) / _SPREAD)[:, None]
+    mix[33:] = share * np.sqrt((_GROUP * belief).max(-1, keepdims=True))
     return mix
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mocap.body.joint_limits import JointLimits
-from mocap.body.rotations import matrix_to_axis_angle
+from mocap.body.rotation_vectors import fast_exp, fast_log, inverse_right_jacobian
 from mocap.body.skeleton import NUM_JOINTS, PARENTS
 
 Array64 = NDArray[np.float64]
@@ -31,7 +31,8 @@ _BLOCK = 3 * np.arange(1, _NUM_FREE)[:, None, None]  # 3x3 blocks of the free jo
 _BLOCK_ROWS, _BLOCK_COLUMNS = _BLOCK + np.arange(3)[None, :, None], _BLOCK + np.arange(3)[None, None, :]
 _LIMIT_SIGMA = np.radians(3.0)
 _UPRIGHT_SIGMA = (0.35, 1.5)  # sine of the pelvis' tilt: hips not seen, hips seen
-_MAX_STEP = 0.8  # rad per joint and iteration
+_MAX_STEP = 0.8  # rad per joint and step
+_DAMPING = 0.01  # first share of the diagonal that is added to it
 _ROBUST = 3.0  # a landmark this many spreads away counts a quarter
 
 
@@ -80,11 +81,37 @@ class Prior:
     hips_seen: float  # in [0, 1]
 
 
-@dataclass
-class _State:
+@dataclass(frozen=True)
+class Fit:
+    """A fitted pose and its energy."""
+
+    R_parent_joint: Array64  # (24, 3, 3)
+    shift: Array64  # (6,) m, translations to the world landmarks and to the camera
+    energy: float  # without the previous pose's share: comparable between starts, and over time
+
+
+@dataclass(frozen=True)
+class _Problem:
+    observation: Observation
+    prior: Prior
+    shift_columns: Array64  # (38, 5, 6) rows by the two translations
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A pose with everything that both its energy and its derivative need."""
+
     R: Array64  # (24, 3, 3) parent from joint
-    shift_world: Array64  # (3,)
-    shift_camera: Array64  # (3,)
+    shift: Array64  # (6,) m, translation to the world landmarks, translation to the camera
+    G: Array64  # (24, 3, 3) world from joint
+    p: Array64  # (24, 3) m, pelvis at 0
+    landmarks: Array64  # (33, 3) m
+    errors: Array64  # (38, 5) in spreads
+    chart: Array64  # (19, 3) rad, free joints but the pelvis in their charts
+    outside: Array64  # (19, 3) rad, beyond the limits
+    turned: Array64 | None  # (20, 3) rad since the previous pose
+    energy: float
+    energy_of_time: float
 
 
 class PoseFitter:
@@ -119,52 +146,76 @@ class PoseFitter:
             p[level] = p[parents] + (G_parent @ self._offsets[level])[..., 0]
         return G, p, p[self._joint] + (G[self._joint] @ self._landmark_offsets)[..., 0]
 
-    def fit(self, start: Array64, observation: Observation, prior: Prior, iterations: int) -> Array64:
-        """From a starting pose (24, 3, 3) to the fitted one; quadratic close to the solution, so few iterations do."""
-        state = _State(start.copy(), np.zeros(3), np.zeros(3))
-        shift = _shift_columns(observation)
-        for iteration in range(iterations):
-            body = self.landmarks(state.R)
-            if iteration == 0:
-                self._place(state, observation, shift, body[2])
-            H, g = self._normal_equations(state, observation, prior, shift, body)
-            self._step(state, -np.linalg.solve(H, g))
-        return state.R
+    def fit(
+        self, start: Array64, shift: Array64 | None, observation: Observation, prior: Prior, steps: int
+    ) -> Fit:
+        """Downhill by damped steps.
 
-    def _place(self, state: _State, observation: Observation, shift: Array64, points: Array64) -> None:
-        """The two translations in closed form."""
-        error, columns = self._errors(state, observation, points).reshape(-1), shift.reshape(-1, 6)
-        solved = -np.linalg.solve(columns.T @ columns + 1e-6 * np.eye(6), columns.T @ error)
-        state.shift_world, state.shift_camera = solved[:3], solved[3:]
+        Args:
+            start: (24, 3, 3) pose.
+            shift: (6,) m, the fit's two translations as last found; None finds them in closed form.
+            observation: the frame.
+            prior: what was believed before it.
+            steps: how many steps at most; rejected ones count.
+        """
+        problem = _Problem(observation, prior, _shift_columns(observation))
+        point = self._evaluate(start, np.zeros(6) if shift is None else shift, problem)
+        if shift is None:
+            columns = problem.shift_columns.reshape(-1, 6)
+            placed = np.linalg.solve(columns.T @ columns + 1e-6 * np.eye(6), columns.T @ point.errors.reshape(-1))
+            point = self._evaluate(start, -placed, problem)
+        damping = _DAMPING
+        equations = None
+        for _ in range(steps):
+            H, g = equations = equations or self._linearise(point, problem)
+            trial = self._evaluate(*_moved(point, _solve(H, g, damping)), problem)
+            if trial.energy <= point.energy:
+                point, damping, equations = trial, damping / 4, None
+            else:
+                damping *= 10
+        return Fit(point.R, point.shift, point.energy - point.energy_of_time)
 
-    def _errors(self, state: _State, observation: Observation, points: Array64) -> Array64:
-        """Residuals of all rows (38, 5), in spreads."""
+    def _evaluate(self, R: Array64, shift: Array64, problem: _Problem) -> _Point:
+        observation, prior = problem.observation, problem.prior
+        G, p, landmarks = self.landmarks(R)
         per_landmark = np.empty((33, 5, 1))
-        world = points + state.shift_world - observation.world
+        world = landmarks + shift[:3] - observation.world
         np.matmul(observation.project[:, :3], world[..., None], out=per_landmark[:, :3])
-        np.matmul(observation.project[:, 3:], (points + state.shift_camera)[..., None], out=per_landmark[:, 3:])
-        return observation.rows(per_landmark)[..., 0]
+        np.matmul(observation.project[:, 3:], (landmarks + shift[3:])[..., None], out=per_landmark[:, 3:])
+        errors = observation.rows(per_landmark)[..., 0]
+        free = R[FREE_JOINTS]
+        relative = self._middle_T @ free[1:]
+        if prior.R_previous is not None:
+            relative = np.concatenate([relative, np.swapaxes(prior.R_previous[FREE_JOINTS], -1, -2) @ free])
+        logs = fast_log(relative)
+        chart, turned = logs[: _NUM_FREE - 1], None
+        outside = chart - np.minimum(np.maximum(chart, self._lower), self._upper)
+        energy_of_time = 0.0
+        if prior.R_previous is not None:
+            turned = logs[_NUM_FREE - 1 :]
+            energy_of_time = float(((turned / prior.sigma_previous[:, None]) ** 2).sum())
+        data = _ROBUST**2 * np.log1p((errors**2).sum(-1) / _ROBUST**2)
+        anatomy = ((chart - self._neutral) * prior.pull) ** 2 + (outside / _LIMIT_SIGMA) ** 2
+        tilt = _upright_weight(prior) * (1 - R[0, 1, 1] ** 2)
+        energy = float(data.sum() + anatomy.sum() + tilt) + energy_of_time
+        return _Point(R, shift, G, p, landmarks, errors, chart, outside, turned, energy, energy_of_time)
 
-    def _normal_equations(
-        self,
-        state: _State,
-        observation: Observation,
-        prior: Prior,
-        shift: Array64,
-        body: tuple[Array64, Array64, Array64],
-    ) -> tuple[Array64, Array64]:
-        G, p, points = body
-        errors = self._errors(state, observation, points)
+    def _linearise(self, point: _Point, problem: _Problem) -> tuple[Array64, Array64]:
+        """Gauss-Newton's matrix (66, 66) and gradient (66,): 20 right increments, then the two translations."""
+        errors, observation = point.errors, problem.observation
         robust = 1.0 / np.sqrt(1.0 + (errors**2).sum(-1, keepdims=True) / _ROBUST**2)  # (38, 1)
         rows = np.empty((*errors.shape, 3 * _NUM_FREE + 6))
-        rows[..., :-6] = observation.rows(observation.project @ self._jacobian(G, p, points))
-        rows[..., -6:] = shift
+        rows[..., :-6] = observation.rows(observation.project @ self._jacobian(point.G, point.p, point.landmarks))
+        rows[..., -6:] = problem.shift_columns
         rows *= robust[..., None]
         B, e = rows.reshape(-1, rows.shape[-1]), (errors * robust).reshape(-1)
         H, g = B.T @ B, B.T @ e
-        H[_DIAGONAL, _DIAGONAL] += 1e-4
-        self._add_priors(H, g, state.R, prior)
-        _add_upright(H, g, G[0], prior)
+        self._add_anatomy(H, g, point, problem.prior)
+        if point.turned is not None:
+            stay = np.repeat(1 / problem.prior.sigma_previous**2, 3)
+            H[_DIAGONAL[:-6], _DIAGONAL[:-6]] += stay
+            g[:-6] += stay * point.turned.reshape(-1)
+        _add_upright(H, g, point.G[0], problem.prior)
         return H, g
 
     def _jacobian(self, G: Array64, p: Array64, points: Array64) -> Array64:
@@ -180,33 +231,30 @@ class PoseFitter:
         J *= self._moves
         return J.reshape(33, 3, -1)
 
-    def _add_priors(self, H: Array64, g: Array64, R: Array64, prior: Prior) -> None:
-        """Limits and neutral pose, in each joint's chart, and the previous pose."""
-        free = R[FREE_JOINTS]
-        relative = self._middle_T @ free[1:]
-        if prior.R_previous is not None:
-            relative = np.concatenate([relative, np.swapaxes(prior.R_previous[FREE_JOINTS], -1, -2) @ free])
-        logs = fast_log(relative)
-        r = logs[: _NUM_FREE - 1]
-        outside = r - np.minimum(np.maximum(r, self._lower), self._upper)
-        weight = prior.pull**2 + (outside != 0) / _LIMIT_SIGMA**2
-        force = (r - self._neutral) * prior.pull**2 + outside / _LIMIT_SIGMA**2
-        J = _inverse_right_jacobian(r)
+    def _add_anatomy(self, H: Array64, g: Array64, point: _Point, prior: Prior) -> None:
+        """Limits and neutral pose, in each joint's chart."""
+        weight = prior.pull**2 + (point.outside != 0) / _LIMIT_SIGMA**2
+        force = (point.chart - self._neutral) * prior.pull**2 + point.outside / _LIMIT_SIGMA**2
+        J = inverse_right_jacobian(point.chart)
         J_T = np.swapaxes(J, -1, -2)
         H[_BLOCK_ROWS, _BLOCK_COLUMNS] += J_T @ (weight[..., None] * J)
         g[3 : 3 * _NUM_FREE] += (J_T @ force[..., None]).reshape(-1)
-        if prior.R_previous is not None:
-            stay = np.repeat(1 / prior.sigma_previous**2, 3)
-            H[_DIAGONAL[:-6], _DIAGONAL[:-6]] += stay
-            g[:-6] += stay * logs[_NUM_FREE - 1 :].reshape(-1)
 
-    def _step(self, state: _State, delta: Array64) -> None:
-        turn = delta[:-6].reshape(_NUM_FREE, 3)
-        length = np.sqrt((turn**2).sum(-1, keepdims=True))
-        turn = turn * np.minimum(1.0, _MAX_STEP / np.maximum(length, 1e-9))
-        state.R[FREE_JOINTS] = state.R[FREE_JOINTS] @ fast_exp(turn)
-        state.shift_world = state.shift_world + delta[-6:-3]
-        state.shift_camera = state.shift_camera + delta[-3:]
+
+def _solve(H: Array64, g: Array64, damping: float) -> Array64:
+    """The damped step (66,)."""
+    damped = H.copy()
+    damped[_DIAGONAL, _DIAGONAL] += damping * H[_DIAGONAL, _DIAGONAL] + 1e-6
+    return -np.linalg.solve(damped, g)
+
+
+def _moved(point: _Point, delta: Array64) -> tuple[Array64, Array64]:
+    """Pose and translations after a step; no joint turns more than the ceiling at once."""
+    turn = delta[:-6].reshape(_NUM_FREE, 3)
+    length = np.sqrt((turn**2).sum(-1, keepdims=True))
+    R = point.R.copy()
+    R[FREE_JOINTS] = R[FREE_JOINTS] @ fast_exp(turn * np.minimum(1.0, _MAX_STEP / np.maximum(length, 1e-9)))
+    return R, point.shift + delta[-6:]
 
 
 def _shift_columns(observation: Observation) -> Array64:
@@ -217,44 +265,15 @@ def _shift_columns(observation: Observation) -> Array64:
     return observation.rows(columns)
 
 
+def _upright_weight(prior: Prior) -> float:
+    low, high = _UPRIGHT_SIGMA
+    return (1 - prior.hips_seen) / low**2 + prior.hips_seen / high**2
+
+
 def _add_upright(H: Array64, g: Array64, R_root: Array64, prior: Prior) -> None:
     """Residual: x and z of the world's up direction in the pelvis' frame, zero when the pelvis stands upright."""
-    low, high = _UPRIGHT_SIGMA
-    weight = (1 - prior.hips_seen) / low**2 + prior.hips_seen / high**2
+    weight = _upright_weight(prior)
     x, y, z = R_root[1]  # world up in the pelvis' frame: R^T e_y
     J = np.array([[0.0, -z, y], [-y, x, 0.0]])  # of (x, z) by a right increment: up x increment
     H[:3, :3] += weight * J.T @ J
     g[:3] += weight * J.T @ np.array([x, z])
-
-
-def fast_exp(r: Array64) -> Array64:
-    """Rotation vectors (n, 3) -> matrices (n, 3, 3)."""
-    x, y, z = r[:, 0], r[:, 1], r[:, 2]
-    square = x * x + y * y + z * z
-    angle = np.sqrt(square)
-    a = np.sinc(angle / np.pi)
-    b = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
-    K = np.zeros((len(r), 3, 3))
-    K[:, 0, 1], K[:, 0, 2], K[:, 1, 2] = -z, y, -x
-    K[:, 1, 0], K[:, 2, 0], K[:, 2, 1] = z, -y, x
-    return np.eye(3) + a[:, None, None] * K + b[:, None, None] * (K @ K)
-
-
-def fast_log(R: Array64) -> Array64:
-    """Matrices (n, 3, 3) -> rotation vectors (n, 3); the careful path is taken near half turns only."""
-    cosine = (R[:, 0, 0] + R[:, 1, 1] + R[:, 2, 2] - 1) / 2
-    if np.any(cosine < -0.95):
-        return np.asarray(matrix_to_axis_angle(R), np.float64)
-    v = 0.5 * np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], -1)
-    sine = np.sqrt((v**2).sum(-1))
-    angle = np.arctan2(sine, cosine)
-    return v * np.where(sine > 1e-8, angle / np.maximum(sine, 1e-8), 1.0)[:, None]
-
-
-def _inverse_right_jacobian(r: Array64) -> Array64:
-    """Of the rotation vector by a right increment, (n, 3) -> (n, 3, 3), to second order."""
-    x, y, z = r[:, 0], r[:, 1], r[:, 2]
-    K = np.zeros((len(r), 3, 3))
-    K[:, 0, 1], K[:, 0, 2], K[:, 1, 2] = -z, y, -x
-    K[:, 1, 0], K[:, 2, 0], K[:, 2, 1] = z, -y, x
-    return np.eye(3) + 0.5 * K + (K @ K) / 12

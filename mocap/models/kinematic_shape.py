@@ -24,6 +24,8 @@ LENGTHS: tuple[tuple[tuple[int, int], ...], ...] = (
     ((25, 27), (26, 28)),  # shank
     ((29, 31), (30, 32)),  # foot
 )
+_PAIRS = np.array([pair for pairs in LENGTHS for pair in pairs])  # (13, 2)
+_LENGTH_OF = np.array([index for index, pairs in enumerate(LENGTHS) for _ in pairs])  # (13,)
 _FIRST = np.array([pairs[0][0] for pairs in LENGTHS])
 _SECOND = np.array([pairs[0][1] for pairs in LENGTHS])
 _SPREAD = np.array([0.05, 0.08, 0.06, 0.05, 0.05, 0.05, 0.05, 0.10])  # of the length: how far BlazePose's is trusted
@@ -48,24 +50,20 @@ class ShapeEstimator:
         A bone that lies in the image plane is measured well; one that points at the camera is not, so each counts by
         the fourth power of the cosine of its angle to the image plane.
         """
-        for index, pairs in enumerate(LENGTHS):
-            for a, b in pairs:
-                bone = world[b] - world[a]
-                length = float(np.linalg.norm(bone))
-                weight = float(min(belief[a], belief[b]))
-                if weight < 0.05 or not 0.02 < length < 1.5:
-                    continue
-                across = 1 - (float(bone @ depth_axis) / length) ** 2
-                self._add(index, length, weight * across**2)
-
-    def _add(self, index: int, length: float, weight: float) -> None:
-        mean, total = self.lengths[index], self.weights[index]
-        if total > 3:
-            length = float(np.clip(length, (1 - _OUTLIER) * mean, (1 + _OUTLIER) * mean))
-        total = total + weight
-        if total > 0:
-            self.lengths[index] = mean + (length - mean) * weight / total
-            self.weights[index] = min(total, _MEMORY)
+        a, b = _PAIRS.T
+        bone = world[b] - world[a]
+        length = np.sqrt((bone**2).sum(-1))
+        usable = (length > 0.02) & (length < 1.5)
+        across = 1 - (bone @ depth_axis / np.maximum(length, 1e-9)) ** 2
+        weight = np.where(usable, np.minimum(belief[a], belief[b]) * across**2, 0.0)
+        mean, known = self.lengths[_LENGTH_OF], self.weights[_LENGTH_OF] > 3
+        near = np.minimum(np.maximum(length, (1 - _OUTLIER) * mean), (1 + _OUTLIER) * mean)
+        length = np.where(known, near, length)
+        added = np.bincount(_LENGTH_OF, weight, len(LENGTHS))
+        total = self.weights + added
+        moved = np.bincount(_LENGTH_OF, weight * (length - mean), len(LENGTHS))
+        self.lengths = self.lengths + moved / np.maximum(total, 1e-9)
+        self.weights = np.minimum(total, _MEMORY)
 
     def solve(self) -> Array64:
         """The shape (10,) whose rest landmarks have the measured lengths, damped towards the mean body."""

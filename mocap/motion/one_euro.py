@@ -32,7 +32,7 @@ GROUPS: dict[str, Tuning] = {
     "root": Tuning(0.4, 3.0),
     "spine": Tuning(0.4, 3.0),
     "head": Tuning(0.4, 2.5),
-    "arms": Tuning(0.5, 1.6),
+    "arms": Tuning(0.5, 2.2),
     "hands": Tuning(0.4, 1.4),
     "legs": Tuning(0.5, 2.0),
     "feet": Tuning(0.4, 2.0),

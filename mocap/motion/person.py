@@ -17,11 +17,11 @@ Float64 = NDArray[np.float64]
 
 GAP_S = 0.5  # after a longer silence the filters start anew
 # Root as direction (x/z, y/z) and log depth, so that smoothing the depth leaves the body where it is in the picture.
-_ROOT_MIN_CUTOFF: Float64 = np.array([1.5, 1.5, 0.5])  # Hz
-_ROOT_BETA: Float64 = np.array([12.0, 12.0, 6.0])  # Hz per depth of the person and second
+_ROOT_MIN_CUTOFF: Float64 = np.array([0.8, 0.8, 0.4])  # Hz
+_ROOT_BETA: Float64 = np.array([16.0, 16.0, 12.0])  # Hz per depth of the person and second
 _BETAS_S = 3.0  # time constant of the shape
 _SCALE_S = 0.4  # of the depth that the floor gives
-_SCALE_DEVIATION = 0.04  # how far the depth from the body's size is off, of the distance
+_SCALE_DEVIATION = 0.02  # how far the depth from the body's size is off, of the distance
 _FLOOR_DEVIATION_M = 0.03  # how far a standing sole's computed height is off
 _FOOT_LANDMARKS = np.array([[27, 29, 31], [28, 30, 32]])  # ankle, heel, toes
 _FOOT_VISIBILITY = 0.4

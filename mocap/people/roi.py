@@ -61,13 +61,13 @@ class AxisFilter:
         if dt <= 0 or size < 1e-6:
             return axis
         speed = (axis - self.raw) / (size * dt)
-        self.speed = self.speed + (speed - self.speed) * _one_euro_gain(np.float32(_SPEED_CUTOFF_HZ), dt)
+        self.speed = self.speed + (speed - self.speed) * _one_euro_gain(_SPEED_CUTOFF_HZ, dt)
         gain = _one_euro_gain(_MIN_CUTOFF_HZ + _BETA * np.abs(self.speed), dt)
         self.t, self.raw, self.smooth = t, axis, self.smooth + (axis - self.smooth) * gain
         return self.smooth
 
 
-def _one_euro_gain(cutoff_hz: Array, dt: float) -> Array:
+def _one_euro_gain(cutoff_hz: Array | float, dt: float) -> Array | float:
     radians = 2 * math.pi * cutoff_hz * dt
     return radians / (1 + radians)
 
@@ -93,7 +93,7 @@ def frame_from_crop(roi: Roi) -> Array:
 
 def crop_from_frame(roi: Roi) -> Array:
     """Affine map (2, 3) from frame pixels to crop pixels: the inverse of :func:`frame_from_crop`."""
-    return cv2.invertAffineTransform(frame_from_crop(roi))
+    return np.asarray(cv2.invertAffineTransform(frame_from_crop(roi)))
 
 
 def apply_affine(matrix: Array, points: Array) -> Array:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mocap.people.detection import Detection
 from mocap.people.landmarks import Observation
@@ -62,6 +63,11 @@ class Track:
         self.person, self.seen_t = to_person(self.person.track_id, seen), t
         self.center, self.half_height = seen.axis_px[0], seen.half_height_px
 
+    def shift(self, seconds: float) -> None:
+        """The clock jumped."""
+        self.seen_t += seconds
+        self.axis.t += seconds
+
     def moved(self, t: float) -> Array:
         """How far (2,) px the person should have moved since last seen, at the velocity it had."""
         return self.velocity * min(max(t - self.seen_t, 0.0), _COAST_S)
@@ -108,7 +114,7 @@ def fit(tracks: list[Track], seen: list[Observation], t: float) -> Array:
         np.stack([track.person.visibility[_BODY] for track in tracks])[:, None],
         np.stack([one.visibility[_BODY] for one in seen])[None],
     )
-    sigma = size * (0.2 + np.minimum(lost_s, 1.5))
+    sigma = size * (0.2 + 1.5 * np.minimum(lost_s, 1.0))
     alike = similarity(points, others, weights + 0.02, np.repeat(sigma[:, None], len(seen), axis=1))
     colors = color_distance(np.stack([track.colors for track in tracks]), np.stack([one.colors for one in seen]))
     return alike - np.minimum(colors, 0.5)
@@ -124,7 +130,7 @@ def is_reachable(track: Track, center: Array, half_height: float, t: float) -> b
     return bool(distance < track.half_height * (0.5 + 2.5 * min(lost_s, 1.0)))
 
 
-def duplicates(seen: list[Observation]) -> Array:
+def duplicates(seen: list[Observation]) -> NDArray[np.bool_]:
     """Which observations show the same person: (N, N) bool."""
     points = np.stack([one.landmarks_px[_BODY, :2] for one in seen])
     visibility = np.stack([one.visibility[_BODY] for one in seen])

@@ -6,6 +6,7 @@ import logging
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from mocap.config import PeopleConfig
@@ -87,7 +88,7 @@ class Tracker:
         back = self._t - t_capture
         if 0 < back < math.inf:
             for track in self._tracks:
-                track.seen_t -= back
+                track.shift(-back)
             self._detect_t -= back
             self._nan_log_t -= back
         self._t = t_capture
@@ -156,7 +157,7 @@ def _match(
     return {int(i): (int(j), score[i, j]) for i, j in zip(rows, columns, strict=True) if score[i, j] > _MIN_FIT}
 
 
-def _without_doubles(given: dict[int, tuple[int, float]], same: np.ndarray) -> dict[int, int]:
+def _without_doubles(given: dict[int, tuple[int, float]], same: NDArray[np.bool_]) -> dict[int, int]:
     """Where two people were given the same person: it is the one who fits clearly better, else the older."""
     left: dict[int, int] = {}
     fits: dict[int, float] = {}

@@ -139,7 +139,7 @@ class Converter:
                 self._orient = self._orient.mirrored()
         width = _square_pixel_width(picture.width, stream.sample_aspect_ratio)
         rgb = self._reformatter.reformat(picture, width=width, format="rgb24").to_ndarray()
-        return self._orient(np.asarray(rgb, np.uint8))
+        return self._orient(np.ascontiguousarray(rgb, np.uint8))  # copies where FFmpeg pads the rows
 
 
 def _square_pixel_width(width: int, aspect: object) -> int:

@@ -14,9 +14,10 @@ from mocap.sources.live import ConnectionLost, LiveSource, Patience
 
 OPTIONS = {
     "rtsp_transport": "tcp",  # over Wi-Fi, UDP loses packets and smears the picture
-    "fflags": "nobuffer",  # pictures that were read to find out the format are not shown late
     "flags": "low_delay",
-    "analyzeduration": "1000000",  # µs; FFmpeg's own 5 s would delay the start by as much
+    # µs; FFmpeg's own 5 s would delay the start by as much. No "nobuffer": it throws away what was read to find out the
+    # format, the first key frame among it, and then H.264 shows nothing until the next one.
+    "analyzeduration": "1000000",
 }
 NETWORK_PATIENCE = Patience(first_frame_s=15.0, stall_s=5.0)
 LONGEST_PAUSE_S = 2.0  # between two frames of a recording

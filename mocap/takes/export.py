@@ -21,7 +21,7 @@ FORMATS = ("npz", "bvh")
 
 
 def export_take(
-    take: Path | str,
+    take: Take,
     formats: Sequence[str],
     out_dir: Path | str | None = None,
     *,
@@ -31,7 +31,7 @@ def export_take(
     """Write ``<take>_person<id>.<format>`` for everybody in a take; files of an earlier export are replaced.
 
     Args:
-        take: The ``.take`` file, finished or not.
+        take: An open take, finished or not; it stays open.
         formats: Some of ``npz`` (see :func:`mocap.takes.npz.amass_arrays`) and ``bvh`` (:mod:`mocap.takes.bvh`).
         out_dir: Where the files go; made if need be. Beside the take when not given.
         bvh_unit: Length unit of BVH files: ``m`` or ``cm``.
@@ -41,40 +41,39 @@ def export_take(
         The files that were written.
 
     Raises:
-        MocapError: Not a take, nobody in it, a format that does not exist, or a folder that cannot be written.
+        MocapError: Nobody in the take, a format that does not exist, or a folder that cannot be written.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise MocapError(f"cannot export to {', '.join(unknown) or 'nothing'}; the formats are: {', '.join(FORMATS)}")
     body = skeleton or load_skeleton()
-    with Take(take) as source:
-        people = source.people()
-        if not people:
-            raise MocapError(f"{source.path} holds {source.num_frames} frames and nobody in them: nothing to export")
-        folder = Path(out_dir) if out_dir is not None else source.path.parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            return [path for track_id in people for path in _export(source, track_id, formats, folder, bvh_unit, body)]
-        except OSError as error:
-            raise MocapError(f"cannot export to {folder}: {error.strerror or error}; choose another --out") from error
+    people = take.people()
+    if not people:
+        raise MocapError(f"{take.path} holds {take.num_frames} frames and nobody in them: nothing to export")
+    folder = Path(out_dir) if out_dir is not None else take.path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [path for track_id in people for path in _export(take, track_id, formats, folder, bvh_unit, body)]
+    except OSError as error:
+        raise MocapError(f"cannot export to {folder}: {error.strerror or error}; choose another folder") from error
 
 
 def _export(
-    source: Take, track_id: int, formats: Sequence[str], folder: Path, unit: Unit, skeleton: Skeleton
+    take: Take, track_id: int, formats: Sequence[str], folder: Path, unit: Unit, skeleton: Skeleton
 ) -> Iterator[Path]:
-    motion = _finite(source.person(track_id))
+    motion = _finite(take.person(track_id))
     if not len(motion):
-        log.warning("%s: person %d has no usable frame and is left out", source.path, track_id)
+        log.warning("%s: person %d has no usable frame and is left out", take.path, track_id)
         return
-    arrays = amass_arrays(motion, skeleton, source.fps)
+    arrays = amass_arrays(motion, skeleton, take.fps)
     for name in dict.fromkeys(formats):
-        path = folder / f"{source.path.stem}_person{track_id}.{name}"
+        path = folder / f"{take.path.stem}_person{track_id}.{name}"
         part = path.with_name(path.name + ".part")  # whoever finds the file finds all of it
         if name == "npz":
             write_npz(part, arrays)
         else:
             poses, pelvis = arrays["poses"].reshape(-1, NUM_JOINTS, 3), arrays["joints"][:, 0]
-            write_bvh(part, poses, pelvis, motion.t, arrays["rest_joints"], source.fps, source.t_start, unit)
+            write_bvh(part, poses, pelvis, motion.t, arrays["rest_joints"], take.fps, take.t_start, unit)
         part.replace(path)
         yield path
 

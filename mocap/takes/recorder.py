@@ -284,7 +284,7 @@ def _create(path: Path, meta: Mapping[str, Any]) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")  # each commit reaches the disk: a power cut costs no more than a kill
         with db:
-            db.executescript(schema.CREATE_TABLES)
+            db.executescript("BEGIN;" + schema.CREATE_TABLES)
             db.executemany(schema.insert_sql("metadata", ("key", "value")), rows)
     except sqlite3.Error:
         db.close()

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -175,7 +176,7 @@ def test_odd_sizes_run_through(size: tuple[int, int], tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "odd.mkv", [np.zeros((*size, 3), np.uint8)] * 3)
     assert main(["file", str(clip), "--out", str(tmp_path), "--export"]) == 0
     (path,) = tmp_path.glob("*.take")
-    assert len(Take(path).frames()) == 3
+    assert Take(path).num_frames == 3
 
 
 def test_person_cut_off_at_the_waist_keeps_finite_upright_legs(tmp_path: Path) -> None:

@@ -56,7 +56,10 @@ def test_times_increase_even_where_the_containers_do_not(tmp_path: Path) -> None
     path = write_video(tmp_path / "clip.mp4", [numbered(i) for i in range(6)])
     source = VideoFile(path)
     pictures = [SimpleNamespace(pts=pts, time_base=Fraction(1, 10)) for pts in (7, 8, 8, 3, None, 20)]
-    times = [source._time(picture) for picture in pictures]  # type: ignore[arg-type]
+    times = []
+    for picture in pictures:
+        source._t = source._time(picture)  # type: ignore[arg-type]
+        times.append(source._t)
     np.testing.assert_allclose(times, [0, 0.1, 0.1 + 1 / 30, 0.1 + 2 / 30, 0.2, 1.3])
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mocap.body.rotations import axis_angle_to_matrix
 from mocap.body.skeleton import NUM_JOINTS, load_skeleton
+from mocap.takes.export import export_take
+from mocap.takes.reader import Take
 from mocap.takes.recorder import TakeRecorder
 from mocap.types import Array, BodyPose, Camera, MocapFrame, Person, Roi
 
@@ -70,3 +73,8 @@ def record(path: Path, frames: Iterable[MocapFrame], meta: dict[str, object] | N
         for frame in frames:
             recorder.write(frame)
     return recorder.path
+
+
+def export(path: Path, formats: Sequence[str], out_dir: Path | None = None, **options: Any) -> list[Path]:
+    with Take(path) as take:
+        return export_take(take, formats, out_dir, **options)

@@ -101,5 +101,8 @@ def test_a_damaged_take_is_told(tmp_path: Path) -> None:
 
 
 def test_a_person_who_is_not_there_is_refused(tmp_path: Path) -> None:
-    with Take(record(tmp_path / "a.take", [make_frame(0, (1,))])) as take, pytest.raises(MocapError, match=r"has \[1\]"):
+    with (
+        Take(record(tmp_path / "a.take", [make_frame(0, (1,))])) as take,
+        pytest.raises(MocapError, match=r"has \[1\]"),
+    ):
         take.person(2)
