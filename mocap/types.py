@@ -11,11 +11,12 @@ Frames of reference (see README, "Conventions"):
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]  # float32 between stages; geometry works in either precision
 
 
 @dataclass(frozen=True, slots=True)

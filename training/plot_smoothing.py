@@ -52,7 +52,9 @@ class Row:
     footage: tuple[float, float, float] | None = None  # jitter deg, mm, lag ms
 
 
-def estimate(t: float, R: Float64, root: Float64, noise_px: Float64 | float = 0.0) -> tuple[float, PoseEstimate, Person]:
+def estimate(
+    t: float, R: Float64, root: Float64, noise_px: Float64 | float = 0.0
+) -> tuple[float, PoseEstimate, Person]:
     """One simulated frame: a body (24, 3, 3) with its pelvis at ``root`` (3,) m of the level frame."""
     points = landmarks_from_pose(R, root) * [1.0, -1.0, -1.0]
     px = np.concatenate([CAMERA.project(points) + noise_px, np.zeros((33, 1))], -1)

@@ -89,7 +89,7 @@ def _cpu_name() -> str:
 def load_frames(asset: str, limit: int = 150) -> list[Frame]:
     """The first frames of a shipped clip, decoded, at its own size (1280 × 720)."""
     frames: list[Frame] = []
-    with open_file(str(asset_path(asset)), CaptureConfig()) as source:
+    with open_file(str(asset_path(asset))) as source:
         while len(frames) < limit:
             try:
                 frame = source.read()

@@ -84,7 +84,7 @@ def file(video: str, config: FileConfig) -> int:
     stop = StopFlag()
     with ExitStack() as stack:
         stack.enter_context(stop)
-        source = stack.enter_context(open_file(video, config))
+        source = stack.enter_context(open_file(video, mirror=config.mirror, fps=config.fps))
         recording = _open_recording(stack, source, config, Path(video).stem)
         overlay = OverlayWriter(Path(config.overlay)) if config.overlay else None
         if overlay:

@@ -12,7 +12,7 @@ import re
 import typing
 from typing import Any, TypeVar
 
-from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentGroup, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser, Namespace
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ def add_config(parser: ArgumentParser, config: type) -> None:
     _add_fields(parser, config, "")
 
 
-def _add_fields(parser: ArgumentParser | ArgumentGroup, config: type, prefix: str) -> None:
+def _add_fields(parser: Any, config: type, prefix: str) -> None:
     hints = typing.get_type_hints(config)
     fields = dataclasses.fields(config)
     groups = [item for item in fields if dataclasses.is_dataclass(hints[item.name])]
@@ -60,7 +60,7 @@ def _add_fields(parser: ArgumentParser | ArgumentGroup, config: type, prefix: st
         _add_fields(parser.add_argument_group(item.name, (group.__doc__ or "").strip()), group, f"{item.name}.")
 
 
-def _add_field(parser: ArgumentParser | ArgumentGroup, name: str, hint: Any, item: dataclasses.Field[Any]) -> None:
+def _add_field(parser: Any, name: str, hint: Any, item: dataclasses.Field[Any]) -> None:
     extra: dict[str, Any] = {"default": _default(item), "help": item.metadata["help"]}
     if hint is bool:
         parser.add_argument(f"--{name.replace('_', '-')}", action=ActionYesNo(no_prefix="no-"), **extra)

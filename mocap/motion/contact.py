@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mocap.body.skeleton import JOINT, Skeleton
+from mocap.body.skeleton import JOINT
 
 Float64 = NDArray[np.float64]
 
@@ -23,9 +23,8 @@ _MAX_LIFT_M = 0.25  # further from the floor than this a still foot is on someth
 _RAY_SHARE = 0.35  # speed along the line of sight is mostly noise of the depth
 
 
-def sole_offsets(skeleton: Skeleton, betas: Float64) -> Float64:
-    """Heel and ball of both soles (2 feet, 2 points, 3) m from the ankle, in the ankle's axes (rest pose)."""
-    rest = skeleton.rest_joints(betas)
+def sole_offsets(rest: Float64) -> Float64:
+    """Heel and ball of both soles (2 feet, 2 points, 3) m from the ankle, in its axes, by the rest joints (24, 3)."""
     ankle, toes = rest[list(ANKLES)], rest[list(TOES)]
     floor = toes[:, 1].min() - SOLE_BELOW_TOES_M
     heel, ball = ankle.copy(), toes.copy()
@@ -34,9 +33,8 @@ def sole_offsets(skeleton: Skeleton, betas: Float64) -> Float64:
     return np.stack([heel - ankle, ball - ankle], 1)
 
 
-def leg_length(skeleton: Skeleton, betas: Float64) -> float:
-    """Height of the pelvis over the sole in the rest pose, m: how high a standing person's pelvis is."""
-    rest = skeleton.rest_joints(betas)
+def leg_length(rest: Float64) -> float:
+    """Height of a standing person's pelvis over the sole, m, by the rest joints (24, 3)."""
     return float(rest[0, 1] - rest[list(TOES), 1].min() + SOLE_BELOW_TOES_M)
 
 

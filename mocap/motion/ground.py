@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mocap.body.skeleton import JOINT, Skeleton
-from mocap.motion.contact import ANKLES
+from mocap.body.skeleton import JOINT
+from mocap.motion.contact import ANKLES, leg_length
 
 Float64 = NDArray[np.float64]
 
@@ -49,9 +49,7 @@ class Sight:
     soles: Float64  # (2 feet, 2 points, 3) m
     contact: Float64  # (2,)
     feet_seen: bool
-    skeleton: Skeleton
-    betas: Float64
-    leg_length_m: float
+    rest: Float64  # (24, 3) m, the rest joints of the body's shape
 
 
 class Footprints:
@@ -153,7 +151,7 @@ class Ground:
 
     def _start(self, sight: Sight) -> None:
         pelvis = sight.joints[0]
-        floor = sight.soles[..., 1].min() if sight.feet_seen else pelvis[1] - sight.leg_length_m
+        floor = sight.soles[..., 1].min() if sight.feet_seen else pelvis[1] - leg_length(sight.rest)
         self._anchor = pelvis.copy()
         self._provisional = np.array([-pelvis[0], -floor, -pelvis[2]])
         self.p_world_camera = self._provisional
@@ -233,8 +231,7 @@ def is_upright(joints: Float64, knees: int) -> bool:
 
 def posture_pitch(sight: Sight) -> float:
     """Camera pitch (rad) that makes the body stand as the rest pose does, its neck over its ankles."""
-    rest = sight.skeleton.rest_joints(sight.betas)
-    wanted = rest[JOINT["neck"]] - rest[list(ANKLES)].mean(0)
+    wanted = sight.rest[JOINT["neck"]] - sight.rest[list(ANKLES)].mean(0)
     seen = sight.joints[JOINT["neck"]] - sight.joints[list(ANKLES)].mean(0)
     forward = wanted[2] * np.cos(sight.heading)  # the rest pose faces +z
     return float(np.arctan2(forward, wanted[1]) - np.arctan2(seen[2], seen[1]))

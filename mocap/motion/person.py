@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mocap.body.landmarks import landmarks_from_pose
 from mocap.body.skeleton import JOINT, NUM_BETAS, NUM_JOINTS, Skeleton
-from mocap.motion.contact import FootContact, leg_length, sole_offsets
+from mocap.motion.contact import FootContact, sole_offsets
 from mocap.motion.ground import LEVEL_FROM_CAMERA, Ground, Sight
 from mocap.motion.one_euro import VectorFilter, joint_filter
 from mocap.motion.root import guess_root, landmark_weights, solve_root
@@ -20,6 +20,7 @@ GAP_S = 0.5  # after a longer silence the filters start anew
 _ROOT_MIN_CUTOFF: Float64 = np.array([0.8, 0.8, 0.4])  # Hz
 _ROOT_BETA: Float64 = np.array([16.0, 16.0, 12.0])  # Hz per depth of the person and second
 _BETAS_S = 3.0  # time constant of the shape
+_SAME_SHAPE = 1e-3  # standard deviations: 0.1 mm of stature
 _SCALE_S = 0.4  # of the depth that the floor gives
 _SCALE_DEVIATION = 0.02  # how far the depth from the body's size is off, of the distance
 _FLOOR_DEVIATION_M = 0.03  # how far a standing sole's computed height is off
@@ -40,7 +41,8 @@ class PersonMotion:
         self._scale = 1.0  # on the root, along the line of sight
         self._held_R: Float64 = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
         self._held_root: Float64 | None = None  # (3,) m camera
-        self._betas: Float64 | None = None
+        self.betas: Float64 = np.zeros(NUM_BETAS)
+        self._measure_body()
         self._confidence: Float64 = np.zeros(NUM_JOINTS)
         self._age_s = 0.0
         self._dt = 0.0
@@ -64,8 +66,7 @@ class PersonMotion:
         root = self.root / self._scale
         heading = float(np.arctan2(self.R[0, 0, 2], self.R[0, 2, 2]))
         joints, soles = self._joints + root, self._soles + root
-        return Sight(joints, heading, soles, self.feet.contact, bool(self._feet_seen.any()), self._skeleton,
-                     self._shape, leg_length(self._skeleton, self._shape))  # fmt: skip
+        return Sight(joints, heading, soles, self.feet.contact, bool(self._feet_seen.any()), self._rest)
 
     def pose(self, ground: Ground) -> BodyPose:
         """The body in the world, feet locked."""
@@ -81,7 +82,7 @@ class PersonMotion:
         R[0] = R_world @ R[0]
         joints = self._joints @ R_world.T + p_root
         f32 = np.float32
-        return BodyPose(self.track_id, self.last_t, R.astype(f32), p_root.astype(f32), self._shape.astype(f32),
+        return BodyPose(self.track_id, self.last_t, R.astype(f32), p_root.astype(f32), self.betas.astype(f32),
                         joints.astype(f32), self._confidence.astype(f32), self.feet.contact.astype(f32))  # fmt: skip
 
     def _reset(self) -> None:
@@ -100,18 +101,24 @@ class PersonMotion:
         confidence = np.asarray(estimate.confidence, np.float64)
         self._confidence = np.where(np.isfinite(confidence), confidence, 0.0) * finite
         betas = np.asarray(estimate.betas, np.float64)
-        if self._betas is None:
-            self._betas = np.where(np.isfinite(betas), betas, 0.0)
-        elif np.isfinite(betas).all():
-            share = 1.0 if self._stretch == 0 else min(dt / max(min(self._age_s, self._stretch * _BETAS_S), 1e-6), 1.0)
-            self._betas = self._betas + share * (betas - self._betas)
-        self._shape = self._betas
+        if np.isfinite(betas).all():
+            # A running mean at first, then a slow low-pass.
+            memory_s = min(self._age_s, self._stretch * _BETAS_S)
+            self.betas = self.betas + (dt / memory_s if memory_s > dt else 1.0) * (betas - self.betas)
+        if np.abs(self.betas - self._measured_betas).max() > _SAME_SHAPE:
+            self._measure_body()
+
+    def _measure_body(self) -> None:
+        """What derives from the shape."""
+        self._measured_betas = self.betas
+        self._rest = self._skeleton.rest_joints(self.betas)
+        self._sole_offsets = sole_offsets(self._rest)
 
     def _measure_root(self, person: Person | None, camera: Camera) -> Float64:
         """Pelvis (3,) m in camera axes: solved, else the last, else a guess."""
         root = None
         if person is not None:
-            points = landmarks_from_pose(self._held_R, np.zeros(3), self._shape, self._skeleton) @ LEVEL_FROM_CAMERA
+            points = landmarks_from_pose(self._held_R, np.zeros(3), self.betas, self._skeleton) @ LEVEL_FROM_CAMERA
             weights = landmark_weights(person, camera)
             root = solve_root(points, np.asarray(person.landmarks_px[:, :2], np.float64), weights, camera)
         if root is None:
@@ -131,8 +138,7 @@ class PersonMotion:
             measured = np.array([u, v, 1.0]) * np.exp(log_z)
         self.root = LEVEL_FROM_CAMERA @ measured * self._scale
         self._joints, R_ankle = self._forward()
-        offsets = sole_offsets(self._skeleton, self._shape)
-        self._soles = self._joints[[7, 8], None] + (R_ankle[:, None] @ offsets[..., None])[..., 0]
+        self._soles = self._joints[[7, 8], None] + (R_ankle[:, None] @ self._sole_offsets[..., None])[..., 0]
 
     def _correct_scale(self, ground: Ground, soles: Float64) -> None:
         """Depth from the floor: a standing foot's line of sight meets the floor at one distance only.
@@ -151,7 +157,7 @@ class PersonMotion:
 
     def _forward(self) -> tuple[Float64, Float64]:
         """Joints (24, 3) m about the pelvis and the two ankles' rotations (2, 3, 3), level frame."""
-        joints = self._skeleton.forward(self.R, np.zeros(3), self._shape)
+        joints = self._skeleton.forward(self.R, np.zeros(3), self.betas)
         R_ankle = []
         for chain in (("left_hip", "left_knee", "left_ankle"), ("right_hip", "right_knee", "right_ankle")):
             R = self.R[0]

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
@@ -76,7 +77,7 @@ def _picture_stream(container: av.container.InputContainer, location: str | Path
 
 
 def _is_cover(stream: av.VideoStream) -> bool:
-    return bool(int(stream.disposition) & 0x400)  # AV_DISPOSITION_ATTACHED_PIC: the cover of a song
+    return bool(stream.disposition & Disposition.attached_pic)  # the cover of a song
 
 
 def nominal_fps(stream: av.VideoStream) -> float | None:

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from itertools import islice
 from pathlib import Path
 
 import av

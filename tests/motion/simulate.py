@@ -9,14 +9,11 @@ from scipy.spatial.transform import Rotation
 
 from mocap.body.landmarks import landmarks_from_pose
 from mocap.body.skeleton import JOINT, load_skeleton
-from mocap.motion.contact import sole_offsets
+from mocap.motion.contact import leg_length, sole_offsets
 from mocap.types import Camera, Person, PoseEstimate, Roi
 
 LEVEL = np.diag([1.0, -1.0, -1.0])
-REST_PELVIS_HEIGHT = -float(
-    (sole_offsets(load_skeleton(), np.zeros(10)) + load_skeleton().rest_joints(np.zeros(10))[[7, 8], None])[..., 1].min()
-    - load_skeleton().rest_joints(np.zeros(10))[0, 1]
-)
+REST = load_skeleton().rest_joints(np.zeros(10))
 
 
 def pitched_camera(pitch_deg: float, height_m: float = 1.3, distance_m: float = 3.5, focal_px: float = 1000) -> Camera:
@@ -36,7 +33,7 @@ def standing(yaw_deg: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     R[0] = Rotation.from_euler("y", yaw_deg, degrees=True).as_matrix()
     R[JOINT["left_shoulder"]] = Rotation.from_euler("z", -70, degrees=True).as_matrix()
     R[JOINT["right_shoulder"]] = Rotation.from_euler("z", 70, degrees=True).as_matrix()
-    return R, np.array([0.0, REST_PELVIS_HEIGHT, 0.0])
+    return R, np.array([0.0, leg_length(REST), 0.0])
 
 
 @dataclass
@@ -80,7 +77,9 @@ def walk(t: float, speed: float = 1.0, still_s: float = 2.5, radius_m: float = 0
     R[0] = Rotation.from_euler("y", angle + np.pi / 2 * ramp).as_matrix()
     for side, sign in (("left", 1.0), ("right", -1.0)):
         R[JOINT[f"{side}_hip"]] = Rotation.from_euler("x", sign * -swing).as_matrix()
-        R[JOINT[f"{side}_knee"]] = Rotation.from_euler("x", 0.5 * ramp * max(0.0, sign * np.cos(5.65 * phase))).as_matrix()
+        R[JOINT[f"{side}_knee"]] = Rotation.from_euler(
+            "x", 0.5 * ramp * max(0.0, sign * np.cos(5.65 * phase))
+        ).as_matrix()
     pelvis = np.array([radius_m * np.sin(angle), 0.0, radius_m * (np.cos(angle) - 1)])
     lowest = sole_heights(R, np.zeros(3)).min()
     return R, pelvis - np.array([0.0, lowest, 0.0])
@@ -95,5 +94,5 @@ def soles(R_world: np.ndarray, p_root: np.ndarray) -> np.ndarray:
     """Sole points (2 feet, 2 points, 3) m of a body in the world."""
     joints = load_skeleton().forward(R_world, p_root, np.zeros(10))
     R_ankle = [R_world[0] @ R_world[h] @ R_world[h + 3] @ R_world[h + 6] for h in (1, 2)]
-    offsets = sole_offsets(load_skeleton(), np.zeros(10))
+    offsets = sole_offsets(REST)
     return joints[[7, 8], None] + (np.stack(R_ankle)[:, None] @ offsets[..., None])[..., 0]

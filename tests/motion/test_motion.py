@@ -40,7 +40,7 @@ def clock(seconds: float, fps: float = 30.0) -> np.ndarray:
 @pytest.mark.parametrize("pitch", [-20, -8, 0, 7, 20])
 @pytest.mark.parametrize("yaw", [0, 50])
 def test_two_seconds_of_standing_give_pitch_floor_and_camera(pitch: float, yaw: float) -> None:
-    camera, motion = pitched_camera(pitch, height_m=1.2, distance_m=4.5, focal_px=800), Motion(MotionConfig())
+    camera, motion = pitched_camera(pitch, height_m=1.2, distance_m=7, focal_px=550), Motion(MotionConfig())
     pose, placed = play(motion, stand(yaw), camera, clock(2.1))[-1]
     assert motion.calibrated
     assert motion.pitch_deg == pytest.approx(pitch, abs=0.5)
