@@ -35,7 +35,8 @@ TRUNK_DEG, ARMS_DEG, LANDMARKS_PX, CORRELATION = 0.6, 1.6, 1.0, 0.7
 ARMS = [JOINT[f"{side}_{name}"] for side in ("left", "right") for name in ("collar", "shoulder", "elbow", "wrist")]
 TRUNK_AND_LEGS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15]
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-Sequence = list[tuple[float, PoseEstimate, Person | None]]
+Seen = tuple[float, PoseEstimate, Person]
+Sequence = list[Seen]
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,7 @@ class Row:
     footage: tuple[float, float, float] | None = None  # jitter deg, mm, lag ms
 
 
-def estimate(
-    t: float, R: Float64, root: Float64, noise_px: Float64 | float = 0.0
-) -> tuple[float, PoseEstimate, Person]:
+def estimate(t: float, R: Float64, root: Float64, noise_px: Float64 | float = 0.0) -> Seen:
     """One simulated frame: a body (24, 3, 3) with its pelvis at ``root`` (3,) m of the level frame."""
     points = landmarks_from_pose(R, root) * [1.0, -1.0, -1.0]
     px = np.concatenate([CAMERA.project(points) + noise_px, np.zeros((33, 1))], -1)
@@ -106,7 +105,7 @@ def walk(along: Float64, path_m: Float64) -> Sequence:
 
 def play(sequence: Sequence, smoothing: float, camera: Camera = CAMERA) -> list[BodyPose]:
     motion = Motion(MotionConfig(smoothing))
-    return [motion.update(t, [e], [p] if p else [], camera)[0][0] for t, e, p in sequence]
+    return [motion.update(t, [e], [p], camera)[0][0] for t, e, p in sequence]
 
 
 def shake(x: Float64, window: int = 15) -> Float64:
@@ -227,8 +226,8 @@ def plot(rows: list[Row], curves: list[Float64], lift: Float64) -> None:
 
 def table(rows: list[Row]) -> str:
     """Markdown."""
-    heads = ["smoothing", "jitter °", "jitter mm", "arm swing 1 Hz, lag ms", "arm raise, lag ms", "walk sideways, lag ms",
-             "walk in depth, lag ms"]  # fmt: skip
+    heads = ["smoothing", "jitter °", "jitter mm"]
+    heads += [f"{name}, lag ms" for name in ("arm swing 1 Hz", "arm raise", "walk sideways", "walk in depth")]
     if rows[0].footage:
         heads += ["real clip: jitter °", "jitter mm", "lag ms"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]

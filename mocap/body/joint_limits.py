@@ -1,19 +1,20 @@
 """Anatomical ranges of the 24 joints: soft limits, a neutral pose, and how freely each axis moves.
 
-Every joint gets a chart: a rotation vector ``r = log(middle^T R_parent_joint)`` about a rotation in the middle of its
-range, so that the ranges stay far from the half turn where rotation vectors jump. Axes are those of SMPL's T-pose: x to
-the body's left, y up, z forward; along an arm x is twist, along a leg y is twist. Ranges follow the goniometry that
-textbooks give for healthy adults, with a margin of about ten degrees.
+Every joint gets a chart of three angles. Elbows: twist x, flexion y and deviation z of ``R_y R_z R_x``, because flexion
+and pronation are both wide and would mix in a rotation vector. All others: the rotation vector ``log(middle^T R)`` about
+a rotation in the middle of the range, so that the ranges stay far from the half turn where rotation vectors jump. Axes
+are those of SMPL's T-pose: x to the body's left, y up, z forward; along an arm x is twist, along a leg y is twist. Ranges
+follow the goniometry that textbooks give for healthy adults, with a margin of about ten degrees.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mocap.body.rotation_vectors import fast_exp, fast_log
+from mocap.body.rotation_vectors import fast_exp, fast_log, inverse_right_jacobian
 from mocap.body.skeleton import JOINT, NUM_JOINTS
 from mocap.types import Array
 
@@ -33,15 +34,17 @@ _RANGES: dict[str, tuple[_Triple, _Triple, _Triple, _Triple, _Triple]] = {
     "head": ((0, 0, 0), (0, 0, 0), (16, 22, 12), (-30, -45, -24), (35, 45, 24)),
     "left_collar": ((0, 0, 0), (0, 0, 0), (5, 10, 10), (-12, -28, -14), (12, 24, 34)),
     "left_shoulder": ((-45, -20, 0), (0, -72, 0), (45, 60, 60), (-100, -105, -105), (100, 100, 112)),
-    "left_elbow": ((-70, 0, 0), (-14, 0, 0), (38, 65, 6), (-85, -85, -12), (85, 73, 12)),
-    "left_wrist": ((0, 0, 0), (0, 0, 0), (22, 15, 25), (-45, -35, -80), (45, 35, 75)),
+    "left_elbow": ((0, 0, 0), (-14, 0, 0), (38, 65, 6), (-85, -155, -12), (85, 3, 12)),
+    "left_wrist": ((0, 0, 0), (0, 0, 0), (10, 15, 25), (-30, -35, -80), (30, 35, 75)),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class JointLimits:
-    """Charts, limits and neutral pose of all joints; a joint without a range (pelvis, toes, hands) has none."""
+    """Charts, limits and neutral pose of all joints; pelvis, toes and hands have no range."""
 
+    _elbows: NDArray[np.intp] = field(init=False, repr=False)
+    _middle_T: Array = field(init=False, repr=False)
     joints: NDArray[np.intp]  # (n,) the joints that move
     R_middle: Array  # (24, 3, 3)
     R_neutral: Array  # (24, 3, 3) a standing person, arms hanging
@@ -50,22 +53,54 @@ class JointLimits:
     lower: Array  # (24, 3) rad
     upper: Array  # (24, 3) rad
 
+    def __post_init__(self) -> None:
+        elbows = [JOINT["left_elbow"], JOINT["right_elbow"]]
+        object.__setattr__(self, "_elbows", np.flatnonzero(np.isin(self.joints, elbows)))
+        object.__setattr__(self, "_middle_T", np.swapaxes(self.R_middle[self.joints], -1, -2))
+
+    def chart(self, R_parent_joint: Array) -> Array:
+        """Rotations (n, 3, 3) of ``joints``, in their order -> their angles (n, 3), rad."""
+        angles = fast_log(self._middle_T @ R_parent_joint)
+        R = R_parent_joint[self._elbows]
+        angles[self._elbows, 0] = np.arctan2(-R[:, 1, 2], R[:, 1, 1])
+        angles[self._elbows, 1] = np.arctan2(-R[:, 2, 0], R[:, 0, 0])
+        angles[self._elbows, 2] = np.arcsin(np.clip(R[:, 1, 0], -1, 1))
+        return angles
+
+    def from_chart(self, angles: Array) -> Array:
+        """Inverse of :meth:`chart`."""
+        R = self.R_middle[self.joints] @ fast_exp(angles)
+        R[self._elbows] = _yzx(*angles[self._elbows].T)
+        return R
+
+    def chart_jacobian(self, angles: Array) -> Array:
+        """Change of the angles (n, 3) by right increments of the rotations, (n, 3, 3)."""
+        J = inverse_right_jacobian(angles)
+        x, _, z = angles[self._elbows].T
+        z = np.clip(z, -1.4, 1.4)
+        sx, cx, tz, cz = np.sin(x), np.cos(x), np.tan(z), np.cos(z)
+        zero, one = np.zeros_like(x), np.ones_like(x)
+        rows = [[one, -tz * cx, tz * sx], [zero, cx / cz, -sx / cz], [zero, sx, cx]]
+        J[self._elbows] = np.moveaxis(np.array(rows), -1, 0)
+        return J
+
     def clamp(self, R_parent_joint: Array) -> Array:
         """Bring local rotations (24, 3, 3) into the limits; entry 0, toes and hands pass unchanged."""
         rows = self.joints
-        chart = fast_log(np.swapaxes(self.R_middle[rows], -1, -2) @ R_parent_joint[rows])
-        clamped = np.minimum(np.maximum(chart, self.lower[rows]), self.upper[rows])
-        outside = np.any(clamped != chart, axis=-1)
+        angles = self.chart(R_parent_joint[rows])
+        clamped = np.minimum(np.maximum(angles, self.lower[rows]), self.upper[rows])
+        outside = np.any(clamped != angles, axis=-1)
         limited = np.array(R_parent_joint)
-        limited[rows[outside]] = self.R_middle[rows[outside]] @ fast_exp(clamped[outside])
+        limited[rows[outside]] = self.from_chart(clamped)[outside]
         return limited
 
     def excess(self, R_parent_joint: Array) -> Array:
-        """How far each joint's chart lies outside its limits (24,), rad; 0 inside."""
-        chart = fast_log(np.swapaxes(self.R_middle, -1, -2) @ R_parent_joint)
-        outside = chart - np.clip(chart, self.lower, self.upper)
-        moving = np.isin(np.arange(NUM_JOINTS), self.joints)
-        return np.where(moving, np.linalg.norm(outside, axis=-1), 0.0)
+        """How far each joint's angles lie outside the limits (24,), rad; 0 inside."""
+        angles = self.chart(R_parent_joint[self.joints])
+        outside = angles - np.clip(angles, self.lower[self.joints], self.upper[self.joints])
+        excess = np.zeros(NUM_JOINTS)
+        excess[self.joints] = np.linalg.norm(outside, axis=-1)
+        return excess
 
 
 def joint_limits() -> JointLimits:
@@ -85,13 +120,21 @@ def joint_limits() -> JointLimits:
             spread[joint] = np.radians(sigma)
             bounds = np.radians(np.array([low, high])) * flip
             lower[joint], upper[joint] = bounds.min(0), bounds.max(0)
-    chart = fast_log(np.swapaxes(middle, -1, -2) @ neutral)
-    return JointLimits(np.sort(np.array(joints)), middle, neutral, chart, spread, lower, upper)
+    limits = JointLimits(np.sort(np.array(joints)), middle, neutral, np.zeros((NUM_JOINTS, 3)), spread, lower, upper)
+    limits.neutral[limits.joints] = limits.chart(neutral[limits.joints])
+    return limits
 
 
 def _from_yzx(degrees: _Triple, sign: float) -> Array:
     """Rotation R_y R_z R_x from degrees; ``sign`` -1 mirrors it to the right side."""
-    y, z, x = np.radians(degrees)
-    turns = np.array([[0, sign * y, 0], [0, 0, sign * z], [x, 0, 0]])
-    R_y, R_z, R_x = fast_exp(turns)
+    y, z, x = np.radians(degrees)[:, None]
+    return _yzx(x, sign * y, sign * z)[0]
+
+
+def _yzx(x: Array, y: Array, z: Array) -> Array:
+    """R_y R_z R_x from angles (n,) each, (n, 3, 3)."""
+    zero = np.zeros_like(x)
+    R_x, R_y, R_z = (
+        fast_exp(np.stack(turn, -1)) for turn in ([x, zero, zero], [zero, y, zero], [zero, zero, z])
+    )
     return R_y @ R_z @ R_x

@@ -45,7 +45,7 @@ _PARENT_OF = np.asarray(PARENTS[1:])  # of joints 1 to 23
 
 
 def global_rotations(R_parent_joint: Array) -> Array:
-    """Chain local rotations down the tree: (..., 24, 3, 3) parent from joint -> the same shape, root's frame from joint."""
+    """Chain local rotations down the tree: (..., 24, 3, 3) parent from joint -> same shape, root's frame from joint."""
     R_global = np.empty_like(R_parent_joint)
     R_global[..., 0, :, :] = R_parent_joint[..., 0, :, :]
     for joints, parents in _LEVELS:

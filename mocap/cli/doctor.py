@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import socket
@@ -14,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from engines import EngineError
+from engines.backends import BACKENDS, find
+from engines.cache import default_directory
 from mocap.config import VMC_DEFAULT
 from mocap.errors import MocapError
-from mocap.models.blazepose import find_model
+from mocap.models.blazepose import DETECTOR, LANDMARKER
+from mocap.models.tflite import mediapipe_file
 from mocap.sources.cameras import list_cameras
 
 State = Literal["ok", "note", "FAIL"]
@@ -58,19 +61,22 @@ def check_packages() -> Iterator[Finding]:
 
 
 def check_networks() -> Iterator[Finding]:
-    for name in ("pose_detection", "pose_landmark_full"):
+    for network in (DETECTOR, LANDMARKER):
         try:
-            yield Finding("ok", f"BlazePose weights: {find_model(name).name}")
+            yield Finding("ok", f"BlazePose weights: {mediapipe_file(network.file).name}")
         except MocapError as error:
             yield Finding("FAIL", str(error))
 
 
 def check_engines() -> Iterator[Finding]:
-    if importlib.util.find_spec("openvino"):
-        yield Finding("ok", f"engine openvino {importlib.metadata.version('openvino')} (the default on a CPU)")
-    else:
-        yield Finding("note", "engine openvino is not installed: networks run in torch, slower", "pip install openvino")
-    yield Finding("ok", "engine eager (torch)")
+    for name in BACKENDS:
+        try:
+            find(name)
+        except EngineError as error:
+            yield Finding("note", str(error))
+        else:
+            yield Finding("ok", f"engine {name}")
+    yield Finding("ok", f"engine auto is {find('auto')[0]}; built engines are kept in {default_directory()}")
 
 
 def check_cameras() -> Iterator[Finding]:

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mocap.body.joint_limits import JointLimits
-from mocap.body.rotation_vectors import fast_exp, fast_log, inverse_right_jacobian
+from mocap.body.rotation_vectors import fast_exp, fast_log
 from mocap.body.skeleton import NUM_JOINTS, PARENTS
 
 Array64 = NDArray[np.float64]
 
-FREE_JOINTS = np.array([j for j in range(22) if j not in (10, 11)])  # toes and hands ride on ankles and wrists
+FREE_JOINTS = np.array([j for j in range(22) if j not in (10, 11)])  # pelvis and all with limits; toes, hands ride along
 _NUM_FREE = len(FREE_JOINTS)
 _DIAGONAL = np.arange(3 * _NUM_FREE + 6)
 _BLOCK = 3 * np.arange(1, _NUM_FREE)[:, None, None]  # 3x3 blocks of the free joints but the pelvis
@@ -127,7 +127,6 @@ class PoseFitter:
                 ancestors[joint] |= ancestors[PARENTS[joint]]
         self._moves = ancestors[landmark_joint][:, FREE_JOINTS].astype(np.float64)[:, None, :, None]  # (33, 1, 20, 1)
         rows = FREE_JOINTS[1:]
-        self._middle_T = np.swapaxes(limits.R_middle[rows], -1, -2)
         self._neutral = limits.neutral[rows]
         self._lower, self._upper = limits.lower[rows], limits.upper[rows]
 
@@ -184,15 +183,11 @@ class PoseFitter:
         np.matmul(observation.project[:, 3:], (landmarks + shift[3:])[..., None], out=per_landmark[:, 3:])
         errors = observation.rows(per_landmark)[..., 0]
         free = R[FREE_JOINTS]
-        relative = self._middle_T @ free[1:]
-        if prior.R_previous is not None:
-            relative = np.concatenate([relative, np.swapaxes(prior.R_previous[FREE_JOINTS], -1, -2) @ free])
-        logs = fast_log(relative)
-        chart, turned = logs[: _NUM_FREE - 1], None
+        chart, turned = self.limits.chart(free[1:]), None
         outside = chart - np.minimum(np.maximum(chart, self._lower), self._upper)
         energy_of_time = 0.0
         if prior.R_previous is not None:
-            turned = logs[_NUM_FREE - 1 :]
+            turned = fast_log(np.swapaxes(prior.R_previous[FREE_JOINTS], -1, -2) @ free)
             energy_of_time = float(((turned / prior.sigma_previous[:, None]) ** 2).sum())
         data = _ROBUST**2 * np.log1p((errors**2).sum(-1) / _ROBUST**2)
         anatomy = ((chart - self._neutral) * prior.pull) ** 2 + (outside / _LIMIT_SIGMA) ** 2
@@ -235,7 +230,7 @@ class PoseFitter:
         """Limits and neutral pose, in each joint's chart."""
         weight = prior.pull**2 + (point.outside != 0) / _LIMIT_SIGMA**2
         force = (point.chart - self._neutral) * prior.pull**2 + point.outside / _LIMIT_SIGMA**2
-        J = inverse_right_jacobian(point.chart)
+        J = self.limits.chart_jacobian(point.chart)
         J_T = np.swapaxes(J, -1, -2)
         H[_BLOCK_ROWS, _BLOCK_COLUMNS] += J_T @ (weight[..., None] * J)
         g[3 : 3 * _NUM_FREE] += (J_T @ force[..., None]).reshape(-1)

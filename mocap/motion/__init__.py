@@ -57,7 +57,7 @@ class Motion:
         by_id = {person.track_id: person for person in persons}
         present = [self._person(estimate.track_id) for estimate in estimates]
         for state, estimate in zip(present, estimates, strict=True):
-            state.place(t, estimate, by_id.get(estimate.track_id), camera)
+            state.place(t, estimate, by_id.get(estimate.track_id), camera, self._ground)
         self._update_ground(t, present)
         poses = tuple(state.pose(self._ground) for state in present)
         self._persons = {i: state for i, state in self._persons.items() if t - state.last_t <= _FORGET_S}

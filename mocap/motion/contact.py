@@ -13,14 +13,14 @@ ANKLES = (JOINT["left_ankle"], JOINT["right_ankle"])
 TOES = (JOINT["left_foot"], JOINT["right_foot"])
 SOLE_BELOW_TOES_M = 0.028  # the open body's toe joints lie 26-31 mm over its sole
 _HEEL_BEHIND_ANKLE_M = 0.04
-_STILL_SPEED, _SPEED_WIDTH = 0.45, 0.08  # m/s: a sole slower than this stands
+_STILL_SPEED, _SPEED_WIDTH = 0.25, 0.05  # m/s across the line of sight: a foot slower than this stands
 _NEAR_FLOOR_M, _HEIGHT_WIDTH_M = 0.07, 0.012
+_OVER_OTHER_M = 0.09  # a foot this much higher than the other does not stand
 _VELOCITY_S = 0.07  # time constants
 _CONTACT_S = 0.04
 _LIFT_S = 0.12
 _LEVEL_S = (0.15, 1.5)  # the ground under a person is followed down, and up, this fast
 _MAX_LIFT_M = 0.25  # further from the floor than this a still foot is on something else: a chair, a step
-_RAY_SHARE = 0.35  # speed along the line of sight is mostly noise of the depth
 
 
 def sole_offsets(rest: Float64) -> Float64:
@@ -51,38 +51,45 @@ class FootContact:
     def reset(self) -> None:
         """Forget the speeds, after a gap in time."""
         self._last: Float64 | None = None
-        self._velocity = np.zeros((2, 2, 3))
+        self._velocity = np.zeros((2, 2, 2))
 
-    def update(self, dt: float, soles: Float64, ray: Float64, seen: NDArray[np.bool_]) -> None:
+    def update(self, dt: float, heights: Float64, rays: Float64, depth_m: float, seen: NDArray[np.bool_]) -> None:
         """Take the next sample.
 
         Args:
             dt: Seconds since the last sample.
-            soles: (2 feet, 2 points, 3) m in the world, before the lift.
-            ray: (3,) unit vector from the camera to the person, in the world.
+            heights: (2 feet, heel and ball) m over the floor, before the lift.
+            rays: (2 feet, heel and toes, 2) where the picture shows them, px over the focal length. Standing and
+                swinging differ in the picture already, and there no error of the depth moves a standing foot.
+            depth_m: Distance of the body, to give speeds in m/s.
             seen: (2,) whether the foot is visible; a hidden one is no contact.
         """
         if self._last is not None and dt > 0:
-            step = soles - self._last
+            step = np.where(seen[:, None, None], rays - self._last, 0.0) * depth_m
             self._velocity += _share(dt, _VELOCITY_S) * (step / dt - self._velocity)
             if seen.any():
-                self._follow_level(dt, float(soles[..., 1].min()))
-            target = np.where(seen, self._stands(soles[..., 1] - self._level_m, ray), 0.0)
+                self._follow_level(dt, float(heights.min()))
+            target = np.where(seen, self._stands(heights), 0.0)
             self.contact = self.contact + _share(dt, _CONTACT_S) * (target - self.contact)
-            self._lift(dt, soles[..., 1].min(1))
-        self._last = soles.copy()
+            self._lift(dt, heights.min(1))
+        self._last = rays.copy()
 
     def _follow_level(self, dt: float, lowest: float) -> None:
         lowest = float(np.clip(lowest, -_MAX_LIFT_M, _MAX_LIFT_M))
         time_constant = _LEVEL_S[0] if lowest < self._level_m else _LEVEL_S[1]
         self._level_m += _share(dt, time_constant) * (lowest - self._level_m)
 
-    def _stands(self, heights: Float64, ray: Float64) -> Float64:
-        """Contact (2,) of this moment: the foot's most grounded point is near the floor and slow."""
-        along = (self._velocity @ ray)[..., None] * ray
-        speed = np.linalg.norm(self._velocity - (1 - _RAY_SHARE) * along, axis=-1)
-        near = _sigmoid((_NEAR_FLOOR_M - np.abs(heights)) / _HEIGHT_WIDTH_M)
-        return (near * _sigmoid((_STILL_SPEED - speed) / _SPEED_WIDTH)).max(1)
+    def _stands(self, heights: Float64) -> Float64:
+        """Contact (2,) of this moment: a point of the foot is slow, and near the floor when it comes to rest.
+
+        A foot that stands goes on standing until it moves: a squat moves the computed depth, and with it the computed
+        heights of both feet, by more than a step does.
+        """
+        speed = np.sqrt((self._velocity**2).sum(-1))
+        near = _sigmoid((_NEAR_FLOOR_M - np.abs(heights - self._level_m)) / _HEIGHT_WIDTH_M)
+        near = np.maximum(near, self.contact[:, None])
+        low = _sigmoid((_OVER_OTHER_M - (heights - heights.min())) / _HEIGHT_WIDTH_M)
+        return (near * low * _sigmoid((_STILL_SPEED - speed) / _SPEED_WIDTH)).max(1)
 
     def _lift(self, dt: float, heights: Float64) -> None:
         """Move the lift towards the value that puts the standing soles, at ``heights`` (2,), on the floor."""

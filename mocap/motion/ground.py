@@ -128,6 +128,11 @@ class Ground:
         return rotation_x(self.pitch)
 
     @property
+    def settled(self) -> bool:
+        """Whether the calibrated world is in place, the change-over done."""
+        return self.calibrated and self._since_s >= _BLEND_S
+
+    @property
     def camera_height_m(self) -> float:
         return float(self.p_world_camera[1]) if self.p_world_camera is not None else 0.0
 
@@ -146,7 +151,9 @@ class Ground:
             self._observe_posture(dt, sight, still)
         if not self.calibrated:
             self._follow_lowest_foot(dt, sight)
-        if sight.feet_seen and self.footprints.add(dt, self._lowest(sight, axis=1), sight.contact) and self.calibrated:
+        straight = sight.feet_seen and is_upright(sight.joints, knees=1)  # a bent body's depth is not to be trusted
+        contact = sight.contact if straight else np.zeros(2)
+        if self.footprints.add(dt, self._lowest(sight, axis=1), contact) and self.calibrated:
             self._target = self.footprints.fit(*self._prior)
 
     def _start(self, sight: Sight) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mocap.body.landmarks import landmarks_from_pose
-from mocap.body.skeleton import JOINT, NUM_BETAS, NUM_JOINTS, Skeleton
+from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, Skeleton
 from mocap.motion.contact import FootContact, sole_offsets
 from mocap.motion.ground import LEVEL_FROM_CAMERA, Ground, Sight
 from mocap.motion.one_euro import VectorFilter, joint_filter
@@ -21,10 +21,12 @@ _ROOT_MIN_CUTOFF: Float64 = np.array([0.8, 0.8, 0.4])  # Hz
 _ROOT_BETA: Float64 = np.array([16.0, 16.0, 12.0])  # Hz per depth of the person and second
 _BETAS_S = 3.0  # time constant of the shape
 _SAME_SHAPE = 1e-3  # standard deviations: 0.1 mm of stature
-_SCALE_S = 0.4  # of the depth that the floor gives
-_SCALE_DEVIATION = 0.02  # how far the depth from the body's size is off, of the distance
+_SCALE_S = 2.0  # of the usual correction of the depth
+_SCALE_DEVIATION = 0.08  # how far the depth from the body's size is off, of the distance
+_SCALE_RANGE = (0.6, 1.6)
 _FLOOR_DEVIATION_M = 0.03  # how far a standing sole's computed height is off
 _FOOT_LANDMARKS = np.array([[27, 29, 31], [28, 30, 32]])  # ankle, heel, toes
+_LEGS = np.array([[0, 0], [1, 2], [4, 5], [7, 8]])  # pelvis, hips, knees, ankles
 _FOOT_VISIBILITY = 0.4
 
 
@@ -38,7 +40,7 @@ class PersonMotion:
         self._skeleton, self._stretch = skeleton, stretch
         self._rotations = joint_filter(stretch)
         self._root = VectorFilter(_ROOT_MIN_CUTOFF, _ROOT_BETA, stretch)
-        self._scale = 1.0  # on the root, along the line of sight
+        self._scale = self._usual_scale = 1.0  # on the root, along the line of sight
         self._held_R: Float64 = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
         self._held_root: Float64 | None = None  # (3,) m camera
         self.betas: Float64 = np.zeros(NUM_BETAS)
@@ -47,7 +49,7 @@ class PersonMotion:
         self._age_s = 0.0
         self._dt = 0.0
 
-    def place(self, t: float, estimate: PoseEstimate, person: Person | None, camera: Camera) -> None:
+    def place(self, t: float, estimate: PoseEstimate, person: Person | None, camera: Camera, ground: Ground) -> None:
         """Take one frame at time ``t`` s: hold what is not finite, solve the root, filter."""
         dt = t - self.last_t
         if not 0 <= dt <= GAP_S:
@@ -57,27 +59,28 @@ class PersonMotion:
         self._age_s += dt
         self._hold(estimate, dt)
         measured = self._measure_root(person, camera)
-        self.R = self._filter_rotations(dt)
         self._feet_seen = feet_seen(person)
-        self._place_root(dt, measured)
+        self._raw_soles = self._soles_of(self._held_R) + LEVEL_FROM_CAMERA @ measured
+        self._correct_scale(ground)
+        self.R = self._held_R if self._stretch == 0 else self._rotations(dt, self._held_R)
+        self._joints = self._skeleton.forward(self.R, np.zeros(3), self.betas)
+        self.root = LEVEL_FROM_CAMERA @ self._filter_root(dt, measured * self._scale)
+        self._feet_rays = feet_rays(person, camera)
 
     def sight(self) -> Sight:
-        """What the ground learns from; the body where its size puts it, before the floor corrects the depth."""
-        root = self.root / self._scale
+        """What the ground learns from; the feet where the body's size puts them, before the floor corrects that."""
         heading = float(np.arctan2(self.R[0, 0, 2], self.R[0, 2, 2]))
-        joints, soles = self._joints + root, self._soles + root
-        return Sight(joints, heading, soles, self.feet.contact, bool(self._feet_seen.any()), self._rest)
+        return Sight(self._joints + self.root, heading, self._raw_soles, self.feet.contact,
+                     bool(self._feet_seen.any()), self._rest)  # fmt: skip
 
     def pose(self, ground: Ground) -> BodyPose:
         """The body in the world, feet locked."""
         R_world, p_camera = ground.R_world_level, ground.p_world_camera
         assert p_camera is not None  # the ground has seen a person before any pose is asked for
-        root = R_world @ self.root
-        soles = self._soles @ R_world.T + root
-        self._correct_scale(ground, soles)
-        ray = root / max(float(np.linalg.norm(root)), 1e-6)
-        self.feet.update(self._dt, soles + p_camera, ray, self._feet_seen)
-        p_root = root + p_camera + np.array([0.0, self.feet.lift_m, 0.0])
+        p_root = R_world @ self.root + p_camera
+        heights = self._soles_of(self.R) @ R_world[1] + p_root[1]
+        self.feet.update(self._dt, heights, self._feet_rays, -float(self.root[2]), self._feet_seen)
+        p_root[1] += self.feet.lift_m
         R = self.R.copy()
         R[0] = R_world @ R[0]
         joints = self._joints @ R_world.T + p_root
@@ -127,44 +130,48 @@ class PersonMotion:
             self._held_root = root
         return root
 
-    def _filter_rotations(self, dt: float) -> Float64:
-        return self._held_R if self._stretch == 0 else self._rotations(dt, self._held_R)
+    def _filter_root(self, dt: float, measured: Float64) -> Float64:
+        """Filter the root (3,) m, camera axes, along and across its line of sight."""
+        if self._stretch == 0:
+            return measured
+        x, y, z = measured
+        u, v, log_z = self._root(dt, np.array([x / z, y / z, np.log(z)]))
+        return np.array([u, v, 1.0]) * np.exp(log_z)
 
-    def _place_root(self, dt: float, measured: Float64) -> None:
-        """Filter the root along and across its line of sight, and pose the body around it."""
-        if self._stretch > 0:
-            x, y, z = measured
-            u, v, log_z = self._root(dt, np.array([x / z, y / z, np.log(z)]))
-            measured = np.array([u, v, 1.0]) * np.exp(log_z)
-        self.root = LEVEL_FROM_CAMERA @ measured * self._scale
-        self._joints, R_ankle = self._forward()
-        self._soles = self._joints[[7, 8], None] + (R_ankle[:, None] @ self._sole_offsets[..., None])[..., 0]
-
-    def _correct_scale(self, ground: Ground, soles: Float64) -> None:
+    def _correct_scale(self, ground: Ground) -> None:
         """Depth from the floor: a standing foot's line of sight meets the floor at one distance only.
 
         Scaling the scene about the camera leaves the picture as it is; the scale that puts the standing soles on the
-        floor is weighed against the body's own size.
+        floor is weighed against the body's own size, and against what it was lately.
         """
-        if self._stretch == 0 or not ground.calibrated or self._dt == 0:
+        if self._stretch == 0 or not ground.settled or self._dt == 0:
             return
-        drop = -soles[..., 1].min(1) / self._scale  # (2,) camera to sole, at the size of the body
-        contact = self.feet.contact * (drop > 0.3)
-        size, floor = _SCALE_DEVIATION**-2, contact * _FLOOR_DEVIATION_M**-2
-        target = (size + (floor * drop).sum() * ground.camera_height_m) / (size + (floor * drop**2).sum())
-        rate = max(float(contact.max()), 0.1) * self._dt / (_SCALE_S * self._stretch)
-        self._scale += (float(np.clip(target, 0.7, 1.4)) - self._scale) * (1 - np.exp(-rate))
+        drop = -(self._raw_soles @ ground.R_world_level[1]).min(1)  # (2,) m, camera to sole
+        floor = self.feet.contact * (drop > 0.3) * _FLOOR_DEVIATION_M**-2
+        size = _SCALE_DEVIATION**-2
+        target = (size * self._usual_scale + (floor * drop).sum() * ground.camera_height_m) / (
+            size + (floor * drop**2).sum()
+        )
+        self._scale = float(np.clip(target, *_SCALE_RANGE))
+        share = 1 - np.exp(-self._dt / _SCALE_S)
+        self._usual_scale += share * (self._scale - self._usual_scale)
 
-    def _forward(self) -> tuple[Float64, Float64]:
-        """Joints (24, 3) m about the pelvis and the two ankles' rotations (2, 3, 3), level frame."""
-        joints = self._skeleton.forward(self.R, np.zeros(3), self.betas)
-        R_ankle = []
-        for chain in (("left_hip", "left_knee", "left_ankle"), ("right_hip", "right_knee", "right_ankle")):
-            R = self.R[0]
-            for name in chain:
-                R = R @ self.R[JOINT[name]]
-            R_ankle.append(R)
-        return joints, np.stack(R_ankle)
+    def _soles_of(self, R: Float64) -> Float64:
+        """Sole points (2 feet, 2 points, 3) m about the pelvis, level frame."""
+        bones = self._rest[_LEGS[1:]] - self._rest[_LEGS[:-1]]  # (3, 2, 3): to the hips, knees, ankles
+        R_chain, ankle = R[0], np.zeros((2, 3))
+        for bone, joints in zip(bones, _LEGS[1:], strict=True):
+            ankle = ankle + (R_chain @ bone[..., None])[..., 0]
+            R_chain = R_chain @ R[joints]
+        return ankle[:, None] + self._sole_offsets @ np.swapaxes(R_chain, -1, -2)
+
+
+def feet_rays(person: Person | None, camera: Camera) -> Float64:
+    """Heel and toes of both feet in the picture (2, 2, 2), px over the focal length; zeros where they are not finite."""
+    if person is None:
+        return np.zeros((2, 2, 2))
+    px = np.asarray(person.landmarks_px[_FOOT_LANDMARKS[:, 1:], :2], np.float64)
+    return np.where(np.isfinite(px), px, 0.0) / camera.focal_px
 
 
 def feet_seen(person: Person | None) -> NDArray[np.bool_]:

@@ -111,8 +111,11 @@ class Orientation:
 def orientation(picture: av.VideoFrame) -> Orientation:
     """How to turn a decoded picture upright, from its display matrix (phones write one).
 
-    The matrix maps the pixel (x, y) to (a·x + c·y, b·x + d·y); turns that are not by quarters are rounded to them.
+    The matrix maps the pixel (x, y) to (a·x + c·y, b·x + d·y); turns that are not by quarters are rounded to them. One
+    that only flips top to bottom, which no camera writes, is not seen: its rotation is 0.
     """
+    if not picture.rotation:  # looking at side_data makes a reference cycle that keeps the picture until a collection
+        return Orientation()
     side_data = cast(SideDataContainer, picture.side_data)  # PyAV's stub calls it a TypedDict
     if SideDataType.DISPLAYMATRIX not in side_data:
         return Orientation()

@@ -50,7 +50,7 @@ class Patience:
     first_frame_s: float = 10.0  # from opening to the first picture: some webcams take several seconds
     stall_s: float = 2.0  # without a picture for this long, the device counts as gone
     retry_s: float = 0.5  # before the second attempt to reconnect; doubles up to retry_max_s
-    retry_max_s: float = 5.0
+    retry_max_s: float = 2.0
 
 
 class LiveSource(Source):

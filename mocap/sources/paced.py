@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 
 from mocap.errors import MocapError
 from mocap.latest import Closed, Latest
 from mocap.sources.base import EndOfStream, Source
 from mocap.types import Frame
-
-log = logging.getLogger(__name__)
 
 
 class FrameList(Source):
@@ -84,16 +82,17 @@ class PacedSource(Source):
 
     def _play(self, source: Source) -> None:
         start: float | None = None  # monotonic time of time 0
-        for index, (t, frame) in enumerate(self._rounds(source)):
-            if start is None:
-                start = time.monotonic() - t
-            if self._duration_s is not None and t >= self._duration_s:
-                return
-            if self._stop.wait(max(0.0, start + t - time.monotonic())):
-                return
-            self._latest.put(Frame(index, time.monotonic(), frame.rgb))
+        with closing(self._rounds(source)) as rounds:
+            for index, (t, frame) in enumerate(rounds):
+                if start is None:
+                    start = time.monotonic() - t
+                if self._duration_s is not None and t >= self._duration_s:
+                    return
+                if self._stop.wait(max(0.0, start + t - time.monotonic())):
+                    return
+                self._latest.put(Frame(index, time.monotonic(), frame.rgb))
 
-    def _rounds(self, source: Source) -> Iterator[tuple[float, Frame]]:
+    def _rounds(self, source: Source) -> Generator[tuple[float, Frame], None, None]:
         """Frames with their time from the start of the first round, s."""
         offset_s = t = 0.0
         while True:

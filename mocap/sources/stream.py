@@ -56,8 +56,7 @@ class StreamConnection:
     """An open stream."""
 
     def __init__(self, url: str, mirror: bool, patience: Patience, stop: threading.Event) -> None:
-        options = {**OPTIONS, "rw_timeout": str(int(patience.stall_s * 1e6))}
-        self._container, self._stream = open_video(url, options, (patience.first_frame_s, patience.stall_s))
+        self._container, self._stream = open_video(url, OPTIONS, (patience.first_frame_s, patience.stall_s))
         self._stream.thread_type = "SLICE"  # decoding several frames at once would delay each of them
         self.fps = nominal_fps(self._stream)
         self._ends = bool(self._container.duration)

@@ -76,7 +76,9 @@ class OverlayWriter:
             self._stream = self._open_stream(*frame.size)
         height, width = self._stream.height, self._stream.width
         if picture.shape[:2] != (height, width):
-            picture = cv2.resize(picture, (width, height))  # even sizes only; pictures of a folder may differ
+            picture = cv2.resize(picture, (width, height)).astype(
+                np.uint8
+            )  # even sizes only; pictures of a folder may differ
         video_frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         video_frame.pts = round(frame.t_capture * 90_000)
         video_frame.time_base = Fraction(1, 90_000)

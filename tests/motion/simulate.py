@@ -77,9 +77,8 @@ def walk(t: float, speed: float = 1.0, still_s: float = 2.5, radius_m: float = 0
     R[0] = Rotation.from_euler("y", angle + np.pi / 2 * ramp).as_matrix()
     for side, sign in (("left", 1.0), ("right", -1.0)):
         R[JOINT[f"{side}_hip"]] = Rotation.from_euler("x", sign * -swing).as_matrix()
-        R[JOINT[f"{side}_knee"]] = Rotation.from_euler(
-            "x", 0.5 * ramp * max(0.0, sign * np.cos(5.65 * phase))
-        ).as_matrix()
+        bend = 0.5 * ramp * max(0.0, sign * np.cos(5.65 * phase))
+        R[JOINT[f"{side}_knee"]] = Rotation.from_euler("x", bend).as_matrix()
     pelvis = np.array([radius_m * np.sin(angle), 0.0, radius_m * (np.cos(angle) - 1)])
     lowest = sole_heights(R, np.zeros(3)).min()
     return R, pelvis - np.array([0.0, lowest, 0.0])

@@ -177,7 +177,7 @@ def test_two_people_do_not_touch_each_other() -> None:
     for t, (estimate, person) in zip(clock(3), sights, strict=True):
         first_estimate, first = see(*stand(-40, at=(-0.7, 0))(t), camera)
         (single,), _ = alone.update(t, [estimate], [person], unplaced(camera))
-        (_, second), placed = both.update(t, [first_estimate, estimate], [first, person], unplaced(camera))
+        (_, second), _ = both.update(t, [first_estimate, estimate], [first, person], unplaced(camera))
         assert second.track_id == 1
         assert second.R_parent_joint[1:] == pytest.approx(single.R_parent_joint[1:], abs=1e-6)
     assert second.p_world_root[0] == pytest.approx(1.4, abs=0.03)  # from the first one's place

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -62,7 +64,7 @@ def test_more_smoothing_leaves_less_shake() -> None:
     for smoothing in (0.0, 0.25, 0.5, 0.75, 1.0):
         out = run(stream, stretch=stretch_of(smoothing))[60:]
         shakes.append(geodesic_angle(np.eye(3), out).mean())
-    assert all(b < 0.8 * a for a, b in zip(shakes, shakes[1:], strict=False))
+    assert all(b < 0.8 * a for a, b in pairwise(shakes))
     assert shakes[2] < 0.4 * shakes[0]
 
 
