@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +138,7 @@ class FootTrack:
 def _foot_track(script: Script, side: str, rest: Float, sole: float, t: Float, path: Float) -> FootTrack:
     """Plants the foot where the path is in the middle of each stance, and swings it between."""
     ankle, ball = rest[JOINT[f"{side}_ankle"]], rest[JOINT[f"{side}_foot"]]
-    heel = ankle + (0, sole - ankle[1], -0.05)
+    heel = ankle + np.array([0.0, sole - ankle[1], -0.05])
     lateral = 0.85 * ankle[0]
     steps = [step for step in script.steps if step.foot == side]
     lifts, lands = [step.lift for step in steps], [step.land for step in steps]
@@ -147,7 +148,7 @@ def _foot_track(script: Script, side: str, rest: Float, sole: float, t: Float, p
     R_place = rotation("y", place[:, 2])
     floor = np.stack([place[:, 0], np.full(len(place), -sole), place[:, 1]], -1)
     anchor = floor + R_place @ np.array([lateral - ankle[0], 0.0, -ankle[2]])  # adds to rest points: soles on Y = 0
-    lengths = [float(np.linalg.norm(b - a)) for a, b in zip(anchor[:-1], anchor[1:], strict=True)]
+    lengths = [float(np.linalg.norm(b - a)) for a, b in pairwise(anchor)]
     pitch, p_ball, yaw = np.zeros(len(t)), np.zeros((len(t), 3)), np.zeros(len(t))
     contact = np.zeros(len(t))
     for n, now in enumerate(t):
@@ -161,7 +162,7 @@ def _foot_track(script: Script, side: str, rest: Float, sole: float, t: Float, p
             )
             p_ball[n] = _planted_ball(anchor[k], R_place[k], ball, heel, pitch[n])
             yaw[n] = place[k, 2]
-            contact[n] = float(abs(pitch[n]) < np.radians(6))
+            contact[n] = float(-0.004 < pitch[n] < np.radians(6))  # the ball rests; the heel may begin to rise
             continue
         s = (now - lifts[k]) / (lands[k] - lifts[k])
         ease = s * s * (3 - 2 * s)

@@ -42,14 +42,19 @@ SURFACE = {
 }  # fmt: skip
 # BlazePose's knuckles: the bone whose head they are; the wrist carries them.
 KNUCKLES = {"left_pinky": "finger5-1", "left_index": "finger2-1", "left_thumb": "finger1-2"}
-# BlazePose points beside these joints: SMPL joint, joint it is fixed to, offset in m in the T-pose's axes.
-JOINT_LIKE = {
-    "left_shoulder": ("left_shoulder", "left_collar", (0.0, 0.035, 0.0)),
-    "left_elbow": ("left_elbow", "left_elbow", (0.0, 0.0, 0.0)),
-    "left_wrist": ("left_wrist", "left_elbow", (0.0, 0.0, 0.0)),
-    "left_hip": ("left_hip", "pelvis", (-0.02, -0.02, 0.015)),
-    "left_knee": ("left_knee", "left_knee", (0.0, 0.0, 0.0)),
-    "left_ankle": ("left_ankle", "left_knee", (0.0, 0.037, 0.0)),
+# BlazePose's points at joints: the joint that each is fixed to.
+AT_JOINT = {
+    "left_shoulder": "left_collar", "left_elbow": "left_elbow", "left_wrist": "left_elbow",
+    "left_hip": "pelvis", "left_knee": "left_knee", "left_ankle": "left_knee",
+}  # fmt: skip
+# Where BlazePose points from there, m in the T-pose's axes on the left side. Halfway between what is known from real
+# people (shoulder +35 mm up; hip 20 mm inwards, 20 mm down, 15 mm ahead; ankle 37 mm up; the others 0) and what
+# mediapipe 0.10.21 (complexity 1) showed on three rendered people of known pose in 606 frames, from several sides.
+BIAS = {
+    "left_ear": (-0.010, 0.001, 0.011), "left_shoulder": (-0.007, 0.033, 0.0), "left_elbow": (-0.005, 0.001, 0.008),
+    "left_pinky": (-0.007, -0.002, 0.012), "left_index": (-0.015, -0.006, -0.008), "left_thumb": (0.001, 0.001, -0.014),
+    "left_hip": (-0.016, -0.024, 0.027), "left_knee": (-0.002, -0.010, 0.0), "left_ankle": (-0.002, 0.023, 0.005),
+    "left_heel": (-0.010, -0.008, 0.008), "left_foot_index": (0.010, 0.005, -0.006),
 }  # fmt: skip
 ADULTS, CHILDREN = 1400, 600  # bodies sampled for the principal directions
 
@@ -72,8 +77,8 @@ def tpose_points(model: AnnyModel, phenotypes: torch.Tensor) -> tuple[Float, Flo
     joints = joints_from_bone_heads(model, posed)
     landmarks, owners = np.zeros((len(joints), 33, 3)), np.zeros(33, np.int64)
     for index, name in enumerate(LANDMARK_NAMES):
-        side, left = ("R" if "right" in name else "L"), name.replace("right", "left")
-        sign = 1.0 if side == "L" else -1.0
+        turn, left = ("right" if "right" in name else "left"), name.replace("right", "left")
+        side, sign = ("L", 1.0) if turn == "left" else ("R", -1.0)
         if left in SURFACE:
             vertex, label = SURFACE[left]
             bone = model.bone(label.replace(".L", f".{side}"))
@@ -82,12 +87,11 @@ def tpose_points(model: AnnyModel, phenotypes: torch.Tensor) -> tuple[Float, Flo
             owners[index] = model.bone_joint[bone]
         elif left in KNUCKLES:
             landmarks[:, index] = posed[:, model.bone(f"{KNUCKLES[left]}.{side}")]
-            owners[index] = model.bone_joint[model.bone(f"wrist.{side}")]
+            owners[index] = JOINT[f"{turn}_wrist"]
         else:
-            joint, owner, offset = JOINT_LIKE[left]
-            turn = {"L": "left", "R": "right"}[side]
-            landmarks[:, index] = joints[:, JOINT[joint.replace("left", turn)]] + np.array(offset) * (sign, 1, 1)
-            owners[index] = JOINT[owner.replace("left", turn)]
+            landmarks[:, index] = joints[:, JOINT[name]]
+            owners[index] = JOINT[AT_JOINT[left].replace("left", turn)]
+        landmarks[:, index] += np.array(BIAS.get(left, (0, 0, 0))) * (sign, 1, 1)
     return joints, landmarks, owners
 
 

@@ -115,7 +115,7 @@ class Scene:
         return Surface(polydata)
 
     def add_rectangle(self, origin: Vector, u: Vector, v: Vector, picture: Image) -> Poster:
-        """Adds a textured rectangle: a corner and two edges (3,) m, picture (H, W, 3) whose first row is far along v."""
+        """Adds a textured rectangle: a corner and two edges (3,) m, picture (H, W, 3), its first row far along v."""
         plane = vtk.vtkPlaneSource()
         plane.SetOrigin(*origin)
         plane.SetPoint1(*np.add(origin, u))

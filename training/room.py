@@ -25,7 +25,7 @@ class Room:
         wall = _plaster(rng, (512, 1024), (0.7, 0.7, 0.65))
         scene.add_rectangle([-HALF, 0, WALL_Z], [2 * HALF, 0, 0], [0, 3, 0], wall)
         side = _plaster(rng, (512, 1024), (0.6, 0.64, 0.66))
-        scene.add_rectangle([-HALF, 0, WALL_Z + 2 * HALF], [0, 0, -2 * HALF], [0, 3, 0], side)
+        scene.add_rectangle([-HALF, 0, front], [0, 0, -2 * HALF], [0, 3, 0], side)
         scene.add_rectangle([HALF, 0, WALL_Z], [0, 0, 2 * HALF], [0, 3, 0], side)
         _box(scene, (-HALF, 0, WALL_Z), (2 * HALF, 0.09, 0.02), (0.85, 0.84, 0.8))
         _door(scene)

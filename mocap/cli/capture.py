@@ -18,7 +18,7 @@ from mocap.config import ExportFormat, FileConfig, LiveConfig
 from mocap.errors import MocapError
 from mocap.pipeline import Output, Pipeline, run
 from mocap.sinks import open_sinks
-from mocap.sources import Source, open_file, open_live
+from mocap.sources import Source, VideoFile, open_file, open_live
 from mocap.takes.export import export_take
 from mocap.takes.reader import Take
 from mocap.takes.recorder import TakeRecorder, default_take_path
@@ -114,7 +114,7 @@ def _capture(
                 dropped=lambda: source.dropped,
                 held=lambda: pipeline.tracker.nan_frames,
                 recording=lambda: str(recording) if recording else "not recording",
-                total=getattr(source, "frame_count", None),
+                duration_s=source.duration_s if isinstance(source, VideoFile) else None,
             )
         )
     )

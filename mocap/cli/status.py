@@ -18,7 +18,7 @@ class StatusLine:
         dropped: How many frames the source dropped so far.
         held: How many frames held a person's last pose because the network gave NaN.
         recording: What to say of the take: its name, or that recording failed.
-        total: Frames in the file, when known, for the percentage.
+        duration_s: Length of the file, when known, for the percentage.
     """
 
     def __init__(
@@ -26,10 +26,10 @@ class StatusLine:
         dropped: Callable[[], int],
         held: Callable[[], int],
         recording: Callable[[], str],
-        total: int | None = None,
+        duration_s: float | None = None,
         stream: TextIO | None = None,
     ) -> None:
-        self._dropped, self._held, self._recording, self._total = dropped, held, recording, total
+        self._dropped, self._held, self._recording, self._duration_s = dropped, held, recording, duration_s
         self._stream = stream or sys.stderr
         self._interval_s = 0.25 if self._stream.isatty() else 10.0
         self._arrivals: deque[float] = deque(maxlen=60)
@@ -55,8 +55,8 @@ class StatusLine:
             f"people {len(result.persons)}",
             self._recording(),
         ]
-        if self._total:
-            parts.insert(0, f"{min(100, 100 * self._count // self._total):3d} %")
+        if self._duration_s:
+            parts.insert(0, f"{min(100, round(100 * result.t_capture / self._duration_s)):3d} %")
         if self._held():
             parts.append(f"held {self._held()} (network gave NaN)")
         return " | ".join(parts)

@@ -15,7 +15,7 @@ def cameras() -> int:
     """Print every camera with its number and name. Returns 0, or 1 when there is none."""
     found = list_cameras()
     for camera in found:
-        print(f"{camera.index:3d}  {camera.name}  ({camera.backend})")
+        print(f"{camera.index:3d}  {camera.name}  ({camera.backend_name})")
     if not found:
         print("no camera found: plug one in, or try a clip: mocap live --camera clip.mp4")
         return 1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mocap.body.joint_limits import joint_limits
-from mocap.body.landmarks import LandmarkAnchors, load_landmark_anchors
+from mocap.body.landmarks import LANDMARK, LandmarkAnchors, load_landmark_anchors
 from mocap.body.rotation_vectors import fast_exp, fast_log
 from mocap.body.skeleton import NUM_JOINTS, Skeleton, load_skeleton
 from mocap.models.kinematic_fit import FREE_JOINTS, Observation, PoseFitter, Prior
@@ -31,7 +31,9 @@ _SIGMA_PLANE, _SIGMA_DEPTH, _SIGMA_RAY = 0.05, 0.08, 0.03
 _GROUPS = (
     (tuple(range(11)), 0.5), ((15, 17, 19, 21), 0.4), ((16, 18, 20, 22), 0.4), ((27, 29, 31), 0.4), ((28, 30, 32), 0.4),
 )  # fmt: skip
-_FREEDOM_SEEN = 3.0  # the pull to the neutral pose is this much weaker on a joint that is seen
+_FREEDOM_SEEN = 3.0  # the pull to the neutral pose is this much weaker on a joint that is seen,
+_FREEDOM_TWIST = 1.0  # but landmarks show the twist of a limb poorly: (joint, axis) below
+_TWISTS = ((1, 1), (2, 1), (16, 0), (17, 0), (18, 0), (19, 0))
 _DIFFUSION = 1.6  # rad²/s: how far a joint wanders, for limbs; trunk and head wander a quarter as far
 _CALM = {0: 3.0, 3: 0.25, 6: 0.25, 9: 0.25, 12: 0.5, 15: 0.5, 13: 0.25, 14: 0.25}
 _SPEED = (2.5, 30.0)  # rad/s: a joint that is not seen, a joint that is seen well
@@ -47,9 +49,31 @@ _SHOWN_BY: tuple[tuple[int, ...], ...] = (
 )  # fmt: skip
 
 
+# How BlazePose's points lie off the anchors in their joints' frames, m, left side (mirrored for the right): the mean of
+# what its world and image landmarks do on the demo clip's ground truth and on three real clips after a fit. Above all
+# its feet are 10 cm short and its hands half as wide.
+_HABITS = {
+    "left_eye_outer": (-0.020, 0.0, 0.012), "left_pinky": (-0.015, -0.008, 0.032),
+    "left_index": (-0.015, -0.005, -0.006), "left_thumb": (-0.020, 0.008, -0.024), "left_hip": (0.020, 0.0, 0.0),
+    "left_knee": (0.0, -0.020, 0.0), "left_ankle": (0.0, -0.020, 0.0), "left_heel": (-0.010, -0.005, 0.045),
+    "left_foot_index": (0.025, -0.004, -0.050),
+}  # fmt: skip
+
+
+def blazepose_anchors(anchors: LandmarkAnchors) -> LandmarkAnchors:
+    """Anchors moved to where BlazePose's network puts its points."""
+    offset = anchors.offset.copy()
+    for name, habit in _HABITS.items():
+        offset[LANDMARK[name]] += habit
+        offset[LANDMARK[name.replace("left", "right")]] += np.array(habit) * [-1, 1, 1]
+    return replace(anchors, offset=offset)
+
+
 _EYE, _GROUP, _SPREAD = np.eye(33), np.zeros((len(_GROUPS), 33)), np.ones(33)
 for _row, (_landmarks, _spread) in enumerate(_GROUPS):
     _GROUP[_row, list(_landmarks)], _SPREAD[list(_landmarks)] = 1.0, _spread
+_FREEDOM = np.full((NUM_JOINTS, 3), _FREEDOM_SEEN)
+_FREEDOM[tuple(np.transpose(_TWISTS))] = _FREEDOM_TWIST
 _SEEN = np.zeros((NUM_JOINTS, 33))
 for _joint, _landmarks in enumerate(_SHOWN_BY):
     _SEEN[_joint, list(_landmarks)] = 1 / len(_landmarks)
@@ -79,7 +103,7 @@ class KinematicRegressor:
 
     def __init__(self, skeleton: Skeleton | None = None, anchors: LandmarkAnchors | None = None) -> None:
         self._skeleton = skeleton or load_skeleton()
-        self._anchors = anchors or load_landmark_anchors()
+        self._anchors = anchors or blazepose_anchors(load_landmark_anchors())
         self._limits = joint_limits()
         self._tracks: dict[int, _Track] = {}
 
@@ -130,7 +154,7 @@ class KinematicRegressor:
     def _solve(self, track: _Track, observation: Observation, belief: Array64, t: float) -> Array64:
         """Follow the previous pose; start afresh where there is none, or where a fresh start fits better."""
         hips_seen, seen = float(belief[[23, 24]].min()), _SEEN @ belief
-        pull = 1 / (self._limits.spread * (1 + (_FREEDOM_SEEN - 1) * seen[:, None]))[FREE_JOINTS[1:]]
+        pull = 1 / (self._limits.spread * (1 + (_FREEDOM - 1) * seen[:, None]))[FREE_JOINTS[1:]]
         alone = Prior(None, np.ones(len(FREE_JOINTS)), pull, hips_seen)
         previous, dt = track.R_parent_joint, t - track.t_capture
         if previous is None or not 0 < dt <= _RESTART_S:

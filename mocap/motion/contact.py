@@ -13,12 +13,12 @@ ANKLES = (JOINT["left_ankle"], JOINT["right_ankle"])
 TOES = (JOINT["left_foot"], JOINT["right_foot"])
 SOLE_BELOW_TOES_M = 0.028  # the open body's toe joints lie 26-31 mm over its sole
 _HEEL_BEHIND_ANKLE_M = 0.04
-_STILL_SPEED, _SPEED_WIDTH = 0.25, 0.05  # m/s across the line of sight: a foot slower than this stands
+_STILL_SPEED, _SPEED_WIDTH = 0.35, 0.06  # m/s across the line of sight: a foot slower than this stands
 _NEAR_FLOOR_M, _HEIGHT_WIDTH_M = 0.07, 0.012
 _OVER_OTHER_M = 0.09  # a foot this much higher than the other does not stand
 _VELOCITY_S = 0.07  # time constants
 _CONTACT_S = 0.04
-_LIFT_S = 0.12
+_LIFT_S = 0.05
 _LEVEL_S = (0.15, 1.5)  # the ground under a person is followed down, and up, this fast
 _MAX_LIFT_M = 0.25  # further from the floor than this a still foot is on something else: a chair, a step
 

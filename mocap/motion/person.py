@@ -21,8 +21,12 @@ _ROOT_MIN_CUTOFF: Float64 = np.array([0.8, 0.8, 0.4])  # Hz
 _ROOT_BETA: Float64 = np.array([16.0, 16.0, 12.0])  # Hz per depth of the person and second
 _BETAS_S = 3.0  # time constant of the shape
 _SAME_SHAPE = 1e-3  # standard deviations: 0.1 mm of stature
-_SCALE_S = 2.0  # of the usual correction of the depth
-_SCALE_DEVIATION = 0.08  # how far the depth from the body's size is off, of the distance
+# Depth from the floor against depth from the body's size. Tuned on the demo clip and on simulated walks.
+_SCALE_S = 2.0  # the usual ratio of the two is learned this slowly
+_SCALE_DEVIATION = 0.03  # of that ratio, while the pose is right ...
+_SCALE_TAIL = 0.5  # ... and of its own size where the two disagree: a squat that is seen too shallow is too far by 20 %
+_FLOOR_DEVIATION_M = 0.03  # of a standing sole's height
+_PITCH_DEVIATION = 0.03  # rad; what it makes of that height grows with the distance
 _SCALE_RANGE = (0.6, 1.6)
 _FLOOR_DEVIATION_M = 0.03  # how far a standing sole's computed height is off
 _FOOT_LANDMARKS = np.array([[27, 29, 31], [28, 30, 32]])  # ankle, heel, toes
@@ -146,12 +150,14 @@ class PersonMotion:
         """
         if self._stretch == 0 or not ground.settled or self._dt == 0:
             return
-        drop = -(self._raw_soles @ ground.R_world_level[1]).min(1)  # (2,) m, camera to sole
-        floor = self.feet.contact * (drop > 0.3) * _FLOOR_DEVIATION_M**-2
-        size = _SCALE_DEVIATION**-2
-        target = (size * self._usual_scale + (floor * drop).sum() * ground.camera_height_m) / (
-            size + (floor * drop**2).sum()
-        )
+        soles = self._raw_soles @ ground.R_world_level.T  # about the camera, axes of the world
+        drop, distance = -soles[..., 1].min(1), -soles[..., 2].mean(1)  # (2,) m
+        deviation = np.hypot(_FLOOR_DEVIATION_M, _PITCH_DEVIATION * distance)
+        weight = self.feet.contact * (drop > 0.3) / deviation**2
+        floor_weight, floor_sum = float(weight @ drop**2), float(weight @ drop) * ground.camera_height_m
+        off = floor_sum / floor_weight - self._usual_scale if floor_weight > 1e-6 else 0.0
+        size_weight = 1 / (_SCALE_DEVIATION**2 + _SCALE_TAIL * off**2)
+        target = (size_weight * self._usual_scale + floor_sum) / (size_weight + floor_weight)
         self._scale = float(np.clip(target, *_SCALE_RANGE))
         share = 1 - np.exp(-self._dt / _SCALE_S)
         self._usual_scale += share * (self._scale - self._usual_scale)

@@ -16,65 +16,97 @@ from mocap.types import Array, Person, Roi
 # Nose, shoulders, elbows, wrists, hips, knees, ankles: one vote per part of the body.
 _BODY = np.array([0, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28])
 _VELOCITY_S = 0.25  # s, time constant of the velocity
-_COAST_S = 0.8  # s, how long a person out of sight keeps on moving
 _COLORS_S = 1.0  # s, time constant of the colours
+_COAST_S = 0.8  # s, how long a person out of sight keeps on moving
 _MAX_SPEED = 6.0  # half bodies per second: a sprint
 
 
 @dataclass(slots=True, eq=False)
+class Memory:
+    """How a person was and moved at time ``t``: what tells who is who after an occlusion."""
+
+    t: float  # s
+    seen: Observation
+    colors: Array  # (3, 3), as in Observation, averaged over time
+    velocity: Array  # (2,) px/s
+
+    def update(self, t: float, seen: Observation) -> None:
+        dt = t - self.t
+        if dt > 0:
+            limit = _MAX_SPEED * max(self.seen.half_height_px, 1.0)
+            velocity = np.clip((seen.axis_px[0] - self.seen.axis_px[0]) / dt, -limit, limit)
+            self.velocity = self.velocity + (velocity - self.velocity) * (1 - math.exp(-dt / _VELOCITY_S))
+            mixed = self.colors + (seen.colors - self.colors) * (1 - math.exp(-dt / _COLORS_S))
+            self.colors = np.where(np.isnan(self.colors), seen.colors, np.where(np.isnan(mixed), self.colors, mixed))
+        self.t, self.seen = t, seen
+
+    def moved(self, t: float) -> Array:
+        """How far (2,) px the person should have moved by time ``t``, at the velocity it had."""
+        return self.velocity * min(max(t - self.t, 0.0), _COAST_S)
+
+
+@dataclass(slots=True, eq=False)
 class Track:
-    """A person with an id. ``roi`` is where to look next, or None while out of sight."""
+    """A person with an id.
+
+    When two people fall onto one another, what is seen may be either of them or a mixture. Their memories are then
+    frozen, until they are apart again and the memories can tell who is who.
+    """
 
     person: Person
-    roi: Roi | None
+    roi: Roi | None  # where to look next; None while out of sight
     seen_t: float  # s, when last seen
-    center: Array  # (2,) px, between the hips when last seen
-    half_height: float  # px, about half a body
-    colors: Array  # (3, 3), as in Observation
-    velocity: Array  # (2,) px/s
     axis: AxisFilter
+    memory: Memory
+    frozen_t: float | None = None  # s, when the memory was frozen
 
     @classmethod
     def start(cls, track_id: int, t: float, seen: Observation) -> Track:
+        memory = Memory(t, seen, seen.colors, np.zeros(2, np.float32))
         return cls(
-            person=to_person(track_id, seen),
-            roi=roi_from_points(*seen.axis_px),
-            seen_t=t,
-            center=seen.axis_px[0],
-            half_height=seen.half_height_px,
-            colors=seen.colors,
-            velocity=np.zeros(2, np.float32),
-            axis=AxisFilter.start(t, seen.axis_px),
+            _to_person(track_id, seen), roi_from_points(*seen.axis_px), t, AxisFilter.start(t, seen.axis_px), memory
         )
+
+    @property
+    def center_px(self) -> Array:
+        """(2,) px, between the hips, where last seen."""
+        return self.axis.raw[0]
+
+    @property
+    def half_height_px(self) -> float:
+        """About half a body, as last seen."""
+        return float(np.linalg.norm(self.axis.raw[1] - self.axis.raw[0]))
 
     def see(self, t: float, seen: Observation) -> None:
         """The person was seen at time ``t``, s."""
-        dt = t - self.seen_t
-        if dt > 0:
-            limit = _MAX_SPEED * max(self.half_height, 1.0)
-            velocity = np.clip((seen.axis_px[0] - self.center) / dt, -limit, limit)
-            self.velocity = self.velocity + (velocity - self.velocity) * (1 - math.exp(-dt / _VELOCITY_S))
-            learn = 1 - math.exp(-dt / _COLORS_S)
-            mixed = self.colors + (seen.colors - self.colors) * learn
-            self.colors = np.where(np.isnan(self.colors), seen.colors, np.where(np.isnan(mixed), self.colors, mixed))
         if self.roi is None:
             self.axis = AxisFilter.start(t, seen.axis_px)
         self.roi = roi_from_points(*self.axis.update(t, seen.axis_px))
-        self.person, self.seen_t = to_person(self.person.track_id, seen), t
-        self.center, self.half_height = seen.axis_px[0], seen.half_height_px
+        self.person, self.seen_t = _to_person(self.person.track_id, seen), t
+        if self.frozen_t is None:
+            self.memory.update(t, seen)
 
     def shift(self, seconds: float) -> None:
         """The clock jumped."""
         self.seen_t += seconds
         self.axis.t += seconds
-
-    def moved(self, t: float) -> Array:
-        """How far (2,) px the person should have moved since last seen, at the velocity it had."""
-        return self.velocity * min(max(t - self.seen_t, 0.0), _COAST_S)
+        self.memory.t += seconds
+        self.frozen_t = None if self.frozen_t is None else self.frozen_t + seconds
 
 
-def to_person(track_id: int, seen: Observation) -> Person:
+def _to_person(track_id: int, seen: Observation) -> Person:
     return Person(track_id, seen.roi, seen.score, seen.landmarks_px, seen.landmarks_world, seen.visibility)
+
+
+def thaw(tracks: list[Track], t: float, longest_s: float) -> None:
+    """Let memories follow again where people are apart, where nobody is missing, or after ``longest_s``."""
+    frozen = [track for track in tracks if track.frozen_t is not None]
+    missing = any(track.roi is None for track in frozen)
+    for track in frozen:
+        distances = [np.linalg.norm(track.center_px - one.center_px) for one in frozen if one is not track]
+        apart = not missing and min(distances, default=math.inf) > 0.5 * track.half_height_px
+        if track.frozen_t is not None and (apart or t - track.frozen_t > longest_s):
+            track.frozen_t = None
 
 
 def similarity(points: Array, others: Array, weights: Array, sigma_px: Array) -> Array:
@@ -84,14 +116,14 @@ def similarity(points: Array, others: Array, weights: Array, sigma_px: Array) ->
         points: (A, K, 2) px.
         others: (B, K, 2) px.
         weights: (A, B, K).
-        sigma_px: (A, B).
+        sigma_px: (A, 1) or (A, B).
 
     Returns:
         (A, B).
     """
     squared = np.square(points[:, None] - others[None]).sum(axis=-1)
     alike = np.exp(-squared / (2 * np.square(sigma_px)[..., None]))
-    return (alike * weights).sum(axis=-1) / np.maximum(weights.sum(axis=-1), 1e-6)
+    return (alike * weights).sum(axis=-1) / weights.sum(axis=-1)
 
 
 def color_distance(colors: Array, others: Array) -> Array:
@@ -101,39 +133,44 @@ def color_distance(colors: Array, others: Array) -> Array:
     return np.where(known, distance, 0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
 
 
+def _body(seen: list[Observation]) -> tuple[Array, Array]:
+    """Points (N, K, 2) px of the body and their visibility (N, K)."""
+    points = np.stack([one.landmarks_px[_BODY, :2] for one in seen])
+    return points, np.stack([one.visibility[_BODY] for one in seen])
+
+
 def fit(tracks: list[Track], seen: list[Observation], t: float) -> Array:
     """How well each observation fits where each person should be now, and how it should look: (tracks, seen).
 
-    1 is a perfect fit; the tolerance grows with the time out of sight.
+    1 is a perfect fit; the tolerance grows with the age of the memory.
     """
-    lost_s = np.array([max(t - track.seen_t, 0.0) for track in tracks])
-    size = np.array([track.half_height for track in tracks])
-    points = np.stack([track.person.landmarks_px[_BODY, :2] + track.moved(t) for track in tracks])
-    others = np.stack([one.landmarks_px[_BODY, :2] for one in seen])
-    weights = np.minimum(
-        np.stack([track.person.visibility[_BODY] for track in tracks])[:, None],
-        np.stack([one.visibility[_BODY] for one in seen])[None],
-    )
-    sigma = size * (0.2 + 1.5 * np.minimum(lost_s, 1.0))
-    alike = similarity(points, others, weights + 0.02, np.repeat(sigma[:, None], len(seen), axis=1))
-    colors = color_distance(np.stack([track.colors for track in tracks]), np.stack([one.colors for one in seen]))
+    memories = [track.memory for track in tracks]
+    points, visibility = _body([memory.seen for memory in memories])
+    others, others_visibility = _body(seen)
+    points = points + np.stack([memory.moved(t) for memory in memories])[:, None]
+    weights = np.minimum(visibility[:, None], others_visibility[None]) + 0.02
+    age = np.array([max(t - memory.t, 0.0) for memory in memories])
+    size = np.array([memory.seen.half_height_px for memory in memories])
+    sigma = size * (0.2 + 1.5 * np.minimum(age, 1.0))
+    alike = similarity(points, others, weights, sigma[:, None])
+    colors = color_distance(np.stack([memory.colors for memory in memories]), np.stack([one.colors for one in seen]))
     return alike - np.minimum(colors, 0.5)
 
 
-def is_reachable(track: Track, center: Array, half_height: float, t: float) -> bool:
-    """Whether the person can have come to ``center`` (2,) px, at this size, since it was last seen."""
-    lost_s = max(t - track.seen_t, 0.0)
-    ratio = half_height / max(track.half_height, 1e-6)
-    if not 0.5 < ratio < 2.0:
+def is_reachable(memory: Memory, center: Array, half_height: float, t: float) -> bool:
+    """Whether the person can have come to ``center`` (2,) px, at this size, since then."""
+    size = memory.seen.half_height_px
+    if not 0.5 < half_height / max(size, 1e-6) < 2.0:
         return False
-    distance = np.linalg.norm(center - track.center - track.moved(t))
-    return bool(distance < track.half_height * (0.5 + 2.5 * min(lost_s, 1.0)))
+    distance = np.linalg.norm(center - memory.seen.axis_px[0] - memory.moved(t))
+    return bool(distance < size * (0.5 + 2.5 * min(max(t - memory.t, 0.0), 1.0)))
 
 
 def duplicates(seen: list[Observation]) -> NDArray[np.bool_]:
-    """Which observations show the same person: (N, N) bool."""
-    points = np.stack([one.landmarks_px[_BODY, :2] for one in seen])
-    visibility = np.stack([one.visibility[_BODY] for one in seen])
+    """Which observations show the same person: (N, N)."""
+    if not seen:
+        return np.zeros((0, 0), bool)
+    points, visibility = _body(seen)
     size = np.array([one.half_height_px for one in seen])
     weights = np.minimum(visibility[:, None], visibility[None]) + 0.02
     return similarity(points, points, weights, 0.12 * np.maximum(size[:, None], size[None])) > 0.5
@@ -141,6 +178,6 @@ def duplicates(seen: list[Observation]) -> NDArray[np.bool_]:
 
 def shows(detection: Detection, track: Track) -> bool:
     """Whether a detection is of a person who is in sight."""
-    size = track.half_height
-    off_hips = np.linalg.norm(detection.keypoints_px[0] - track.center)
-    return bool(off_hips < 0.3 * size and 0.6 < detection.half_height_px / max(size, 1e-6) < 1.7)
+    size = max(track.half_height_px, 1e-6)
+    off_hips = np.linalg.norm(detection.keypoints_px[0] - track.center_px)
+    return bool(off_hips < 0.3 * size and 0.6 < detection.half_height_px / size < 1.7)

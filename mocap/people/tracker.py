@@ -14,12 +14,13 @@ from mocap.errors import MocapError
 from mocap.people.detection import Detection, Network, detect
 from mocap.people.landmarks import Observation, observe
 from mocap.people.roi import is_usable, roi_from_points
-from mocap.people.track import Track, duplicates, fit, is_reachable, shows
+from mocap.people.track import Track, duplicates, fit, is_reachable, shows, thaw
 from mocap.types import Frame, Person
 
 log = logging.getLogger(__name__)
 
 _OWN_SQUARE = 0.5  # bonus for what was seen in a person's own square
+_OWN_SQUARE_FROZEN = 0.15  # the same, while it may show somebody else
 _TIE = 0.1  # a smaller difference in fit says nothing about who is who
 _MIN_FIT = 0.05
 _NAN_LOG_S = 10.0
@@ -118,14 +119,15 @@ class Tracker:
 
     def _assign(self, seen: list[Observation], owners: list[Track | None], held: list[Track], t: float) -> list[Track]:
         """Give observations to people; update those who are there. ``owners`` are those whose square was looked at."""
-        same = duplicates(seen) if seen else np.zeros((0, 0), bool)
+        same = duplicates(seen)
         tracks = [track for track in self._tracks if track not in held]
-        given = _without_doubles(_match(tracks, seen, owners, t), same)
+        given = _without_doubles(_match(tracks, seen, owners, t), same, tracks, t)
         for index, track in enumerate(tracks):
             if index in given:
                 track.see(t, seen[given[index]])
             else:
                 track.roi = None
+        thaw(self._tracks, t, self.config.lost_after_s)
         present = [tracks[index] for index in given]
         taken = list(given.values())
         for j, one in enumerate(seen):
@@ -150,20 +152,30 @@ def _match(
     if not tracks or not seen:
         return {}
     own = np.array([[owner is track for owner in owners] for track in tracks])
-    score = fit(tracks, seen, t) + _OWN_SQUARE * own
-    reachable = [[is_reachable(track, one.axis_px[0], one.half_height_px, t) for one in seen] for track in tracks]
+    bonus = np.array([_OWN_SQUARE if track.frozen_t is None else _OWN_SQUARE_FROZEN for track in tracks])
+    score = fit(tracks, seen, t) + bonus[:, None] * own
+    reachable = [
+        [is_reachable(track.memory, one.axis_px[0], one.half_height_px, t) for one in seen] for track in tracks
+    ]
     score = np.where(np.array(reachable) & (score > _MIN_FIT), score, -10.0)
     rows, columns = linear_sum_assignment(score, maximize=True)
     return {int(i): (int(j), score[i, j]) for i, j in zip(rows, columns, strict=True) if score[i, j] > _MIN_FIT}
 
 
-def _without_doubles(given: dict[int, tuple[int, float]], same: NDArray[np.bool_]) -> dict[int, int]:
-    """Where two people were given the same person: it is the one who fits clearly better, else the older."""
+def _without_doubles(
+    given: dict[int, tuple[int, float]], same: NDArray[np.bool_], tracks: list[Track], t: float
+) -> dict[int, int]:
+    """Where two people were given the same person: it is the one who fits clearly better, else the older.
+
+    The memories of both are frozen: from now on what is seen may be either of them.
+    """
     left: dict[int, int] = {}
     fits: dict[int, float] = {}
     for index in sorted(given):  # oldest first
         j, score = given[index]
         rivals = [other for other in left if same[j, left[other]]]
+        for one in (tracks[i] for i in (*rivals, index) if rivals):
+            one.frozen_t = t if one.frozen_t is None else one.frozen_t
         if all(score > fits[other] + _TIE for other in rivals):
             for other in rivals:
                 del left[other]
@@ -172,7 +184,7 @@ def _without_doubles(given: dict[int, tuple[int, float]], same: NDArray[np.bool_
 
 
 def _may_be(detection: Detection, track: Track, t: float) -> bool:
-    return is_reachable(track, detection.keypoints_px[0], detection.half_height_px, t)
+    return is_reachable(track.memory, detection.keypoints_px[0], detection.half_height_px, t)
 
 
 def _salience(detection: Detection, width: int, height: int) -> float:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import logging
 import struct
 import weakref
@@ -297,6 +298,20 @@ def test_frames_are_not_kept(tmp_path: Path) -> None:
     alive = [weakref.ref(frame.rgb) for frame in VideoFile(path)]
     assert sum(ref() is not None for ref in alive) <= 1
     assert len(alive) == 40
+
+
+def test_a_file_leaves_nothing_for_the_garbage_collector(tmp_path: Path) -> None:
+    """A picture kept in a reference cycle would stay, megabytes of it, each time that a looped clip starts again."""
+    path = write_video(tmp_path / "clip.mp4", [numbered(i) for i in range(10)])
+    gc.collect()
+    gc.disable()
+    try:
+        with VideoFile(path) as source:
+            assert len(list(source)) == 10
+        del source
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.shared

@@ -11,8 +11,8 @@ from mocap.types import Array
 
 pytest.importorskip("anny")
 
-from training.anny_body import PELVIS_REST, AnnyBody, rest_joints, twist  # noqa: E402
-from training.make_skeleton import sample_phenotypes  # noqa: E402
+from training.anny_body import PELVIS_REST, AnnyBody, rest_joints, twist
+from training.make_skeleton import sample_phenotypes
 
 IDENTITY = np.broadcast_to(np.eye(3), (24, 3, 3))
 

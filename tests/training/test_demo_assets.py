@@ -130,6 +130,8 @@ def test_second_person_is_hidden_for_some_frames() -> None:
 
 
 def test_assets_are_small() -> None:
-    sizes = [path.stat().st_size for path in ASSETS.iterdir() if path.name.startswith(("demo", "skeleton", "landmarks"))]
+    sizes = [
+        path.stat().st_size for path in ASSETS.iterdir() if path.name.startswith(("demo", "skeleton", "landmarks"))
+    ]
     assert len(sizes) == 10
     assert sum(sizes) < 8e6
