@@ -98,7 +98,10 @@ class CaptureConfig(CameraConfig, PeopleConfig, MotionConfig):
 class LiveConfig(CaptureConfig):
     """Camera in, poses out, a take on disk."""
 
-    camera: str = option("0", "camera by number or name, stream URL, or a video to play as if it were one", "CAMERA")
+    camera: str | None = option(
+        None, "number, name, stream URL, or a video to play as if it were one (default: the first camera)", "CAMERA"
+    )
+    loop: bool = option(False, "a video given as camera starts again at its end")
     out: str = option("takes", "folder of the recording", "DIR")
     name: str = option("live", "name in the recording's file name", "NAME")
     record: bool = option(True, "record a take")

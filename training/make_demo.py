@@ -123,7 +123,7 @@ def sidecar(truth: dict[str, Array]) -> dict[str, object]:
         "room": "made from numbers by training/room.py",
         "motion": "scripted (training/choreography.py, training/gait.py); no motion capture data",
         "renderer": f"VTK {vtk.VTK_VERSION} (BSD-3-Clause)",
-        "licence": "CC0-1.0",
+        "licence": "Apache-2.0, as the project; all inputs as above",
         "people": int(truth["contact"].shape[0]),
         "frames": int(truth["contact"].shape[1]),
         "fps": FPS,
@@ -142,7 +142,7 @@ def make_clip(clip: Clip, looks: Path, out: Path, crf: int, render: bool) -> Non
         for (_, script), person in zip(clip.cast, people, strict=True)
     ]
     truth = ground_truth(clip, people, motions, camera)
-    np.savez_compressed(out / f"{clip.name}.npz", **truth)  # type: ignore[arg-type]
+    np.savez_compressed(out / f"{clip.name}.npz", **truth)
     (out / f"{clip.name}.json").write_text(json.dumps(sidecar(truth), indent=1) + "\n")
     if render:
         pictures = tqdm(frames(scene, room, people, motions), total=len(truth["t"]), desc=clip.name, unit="frame")

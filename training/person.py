@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from training.anny_body import AnnyBody, Float, Phenotype
@@ -107,7 +108,7 @@ class Person:
         return np.concatenate(points)
 
 
-def _part_colors(rest: Float, labels: Float, colors: tuple[Color, ...]) -> Float:
+def _part_colors(rest: Float, labels: NDArray[np.int64], colors: tuple[Color, ...]) -> Float:
     """A colour for each vertex (N, 3): a suit's parts take the colours in order of height, from the top."""
     parts = sorted(np.unique(labels), key=lambda part: -float(rest[labels == part, 1].mean()))
     painted = np.zeros((len(rest), 3))

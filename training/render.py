@@ -15,6 +15,9 @@ from training.anny_body import Float
 
 Image = NDArray[np.uint8]
 Vector = Sequence[float] | Float
+# Without a display VTK warns that X is missing before it falls back to EGL or OSMesa.
+vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)
+
 # Position (m), strength, colour.
 LAMPS = (
     ((-2.0, 3.4, 3.6), 0.62, (1.0, 0.96, 0.9)),

@@ -19,9 +19,8 @@ class Room:
     def __init__(self, scene: Scene, seed: int) -> None:
         rng = np.random.default_rng(seed)
         self._boards = _planks(rng, FLOOR_PX, FLOOR_PX)
-        self._floor = scene.add_rectangle(
-            [-HALF, 0, WALL_Z + 2 * HALF], [2 * HALF, 0, 0], [0, 0, -2 * HALF], self._boards
-        )
+        front = WALL_Z + 2 * HALF
+        self._floor = scene.add_rectangle([-HALF, 0, front], [2 * HALF, 0, 0], [0, 0, -2 * HALF], self._boards)
         wall = _plaster(rng, (512, 1024), (0.7, 0.7, 0.65))
         scene.add_rectangle([-HALF, 0, WALL_Z], [2 * HALF, 0, 0], [0, 3, 0], wall)
         side = _plaster(rng, (512, 1024), (0.6, 0.64, 0.66))

@@ -33,7 +33,7 @@ _RANGES: dict[str, tuple[_Triple, _Triple, _Triple, _Triple, _Triple]] = {
     "neck": ((0, 0, 0), (0, 0, 0), (20, 22, 15), (-35, -45, -28), (42, 45, 28)),
     "head": ((0, 0, 0), (0, 0, 0), (16, 22, 12), (-30, -45, -24), (35, 45, 24)),
     "left_collar": ((0, 0, 0), (0, 0, 0), (5, 10, 10), (-12, -28, -14), (12, 24, 34)),
-    "left_shoulder": ((-20, -55, 0), (0, -72, 0), (40, 70, 70), (-95, -130, -60), (95, 85, 150)),
+    "left_shoulder": ((0, -60, 0), (0, -72, 0), (40, 70, 70), (-100, -130, -55), (95, 90, 150)),
     "left_elbow": ((0, 0, 0), (-14, 0, 0), (38, 65, 6), (-85, -155, -12), (85, 3, 12)),
     "left_wrist": ((0, 0, 0), (0, 0, 0), (10, 15, 25), (-30, -35, -80), (30, 35, 75)),
 }  # fmt: skip
@@ -134,7 +134,5 @@ def _from_yzx(degrees: _Triple, sign: float) -> Array:
 def _yzx(x: Array, y: Array, z: Array) -> Array:
     """R_y R_z R_x from angles (n,) each, (n, 3, 3)."""
     zero = np.zeros_like(x)
-    R_x, R_y, R_z = (
-        fast_exp(np.stack(turn, -1)) for turn in ([x, zero, zero], [zero, y, zero], [zero, zero, z])
-    )
+    R_x, R_y, R_z = (fast_exp(np.stack(turn, -1)) for turn in ([x, zero, zero], [zero, y, zero], [zero, zero, z]))
     return R_y @ R_z @ R_x

@@ -76,6 +76,6 @@ def landmarks_from_pose(
     betas = np.zeros(NUM_BETAS, np.float32) if betas is None else betas
     skeleton = skeleton or load_skeleton()
     anchors = anchors or load_landmark_anchors()
-    R_joint = global_rotations(R_parent_joint)[..., anchors.joint, :, :]
-    p_joint = skeleton.forward(R_parent_joint, p_root, betas)[..., anchors.joint, :]
-    return p_joint + (R_joint @ anchors.offsets(betas)[..., None])[..., 0]
+    R_global = global_rotations(R_parent_joint)
+    p_joint = skeleton.joints(R_global, p_root, betas)[..., anchors.joint, :]
+    return p_joint + (R_global[..., anchors.joint, :, :] @ anchors.offsets(betas)[..., None])[..., 0]

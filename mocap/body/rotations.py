@@ -14,21 +14,18 @@ def matrix_to_quat_xyzw(R: Array) -> Array:
     """Rotation matrices (..., 3, 3) -> unit quaternions (..., 4), XYZW, w >= 0 (Shepperd's method, all four branches)."""
     m = np.asarray(R)
     m00, m11, m22 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    candidates = np.stack(
-        [
-            np.stack([1 + m00 - m11 - m22, m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0],
-                      m[..., 2, 1] - m[..., 1, 2]], -1),
-            np.stack([m[..., 0, 1] + m[..., 1, 0], 1 - m00 + m11 - m22, m[..., 1, 2] + m[..., 2, 1],
-                      m[..., 0, 2] - m[..., 2, 0]], -1),
-            np.stack([m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1], 1 - m00 - m11 + m22,
-                      m[..., 1, 0] - m[..., 0, 1]], -1),
-            np.stack([m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1],
-                      1 + m00 + m11 + m22], -1),
-        ],
-        -2,
-    )  # fmt: skip
-    best = np.argmax(np.stack([m00, m11, m22, m00 + m11 + m22], -1), -1)
-    quat = np.take_along_axis(candidates, best[..., None, None], -2)[..., 0, :]
+    # Row k is the quaternion times four times its k-th entry, so the matrix of rows is symmetric.
+    rows = np.empty((*m.shape[:-2], 4, 4), np.result_type(m.dtype, np.float32))
+    rows[..., 0, 0], rows[..., 1, 1] = 1 + m00 - m11 - m22, 1 - m00 + m11 - m22
+    rows[..., 2, 2], rows[..., 3, 3] = 1 - m00 - m11 + m22, 1 + m00 + m11 + m22
+    rows[..., 0, 1] = rows[..., 1, 0] = m[..., 0, 1] + m[..., 1, 0]
+    rows[..., 0, 2] = rows[..., 2, 0] = m[..., 0, 2] + m[..., 2, 0]
+    rows[..., 1, 2] = rows[..., 2, 1] = m[..., 1, 2] + m[..., 2, 1]
+    rows[..., 0, 3] = rows[..., 3, 0] = m[..., 2, 1] - m[..., 1, 2]
+    rows[..., 1, 3] = rows[..., 3, 1] = m[..., 0, 2] - m[..., 2, 0]
+    rows[..., 2, 3] = rows[..., 3, 2] = m[..., 1, 0] - m[..., 0, 1]
+    best = np.argmax(np.diagonal(rows, axis1=-2, axis2=-1), -1)
+    quat = np.take_along_axis(rows, best[..., None, None], -2)[..., 0, :]
     quat = quat / np.linalg.norm(quat, axis=-1, keepdims=True)
     return np.where(quat[..., 3:] < 0, -quat, quat)
 

@@ -93,8 +93,11 @@ class Skeleton:
         Returns:
             Joints (..., 24, 3) m in the frame of ``p_root``.
         """
-        R_global = global_rotations(R_parent_joint)
-        offsets = np.broadcast_to(self.offsets(betas), (*R_parent_joint.shape[:-2], 3))
+        return self.joints(global_rotations(R_parent_joint), p_root, betas)
+
+    def joints(self, R_global: Array, p_root: Array, betas: Array) -> Array:
+        """:meth:`forward` for rotations (..., 24, 3, 3) that :func:`global_rotations` has chained already."""
+        offsets = np.broadcast_to(self.offsets(betas), (*R_global.shape[:-2], 3))
         bones = np.empty_like(offsets)  # from parent to joint, in the frame of p_root
         bones[..., 0, :] = p_root
         bones[..., 1:, :] = (R_global[..., _PARENT_OF, :, :] @ offsets[..., 1:, :, None])[..., 0]

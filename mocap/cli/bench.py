@@ -197,7 +197,7 @@ def observe_live(seconds: float, label: str) -> LiveReport:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(0.5)
         port = receiver.getsockname()[1]
-        command = [sys.executable, "-m", "mocap", "live", "--camera", str(asset_path(DEMO)), "--out", folder]
+        command = [sys.executable, "-m", "mocap", "live", "--camera", str(asset_path(DEMO)), "--loop", "--out", folder]
         command += ["--osc.port", str(port), "--duration", str(seconds)]
         start = time.monotonic()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -71,7 +71,7 @@ def live(config: LiveConfig) -> int:
     stop = StopFlag(config.duration)
     with ExitStack() as stack:
         stack.enter_context(stop)
-        source = stack.enter_context(open_live(config.camera, config))
+        source = stack.enter_context(open_live(config.camera, config, loop=config.loop))
         recording = _open_recording(stack, source, config, config.name) if config.record else None
         _capture(stack, source, config, recording, stop, sinks_by_default=True)
     if recording is None:

@@ -29,11 +29,14 @@ _SIGMA_PLANE, _SIGMA_DEPTH, _SIGMA_RAY = 0.05, 0.08, 0.03
 # Landmarks that err together, and the spread of each against the middle of its group (times the spreads above; the
 # face's eleven say much the same thing). All else, and the middles, have the spreads above.
 _GROUPS = (
-    (tuple(range(11)), 0.5), ((15, 17, 19, 21), 0.4), ((16, 18, 20, 22), 0.4), ((27, 29, 31), 0.4), ((28, 30, 32), 0.4),
+    (tuple(range(11)), 0.5), ((15, 17, 19, 21), 0.55), ((16, 18, 20, 22), 0.55), ((27, 29, 31), 0.5), ((28, 30, 32), 0.5),
 )  # fmt: skip
-_FREEDOM_SEEN = 3.0  # the pull to the neutral pose is this much weaker on a joint that is seen,
-_FREEDOM_TWIST = 1.0  # but landmarks show the twist of a limb poorly: (joint, axis) below
-_TWISTS = ((1, 1), (2, 1), (16, 0), (17, 0), (18, 0), (19, 0))
+# On a joint that is seen the pull to the neutral pose is this many times weaker, per axis: landmarks show where limbs
+# point, but twist, wrists and the trunk's bend poorly.
+_FREEDOM = np.full((NUM_JOINTS, 3), 3.0)
+_FREEDOM[[3, 6, 9, 20, 21]] = 2.0
+_FREEDOM[[1, 2], 1] = _FREEDOM[[16, 17], 0] = 1.0
+_FREEDOM[[18, 19], 0] = 1.5
 _DIFFUSION = 1.6  # rad²/s: how far a joint wanders, for limbs; trunk and head wander a quarter as far
 _CALM = {0: 3.0, 3: 0.25, 6: 0.25, 9: 0.25, 12: 0.5, 15: 0.5, 13: 0.25, 14: 0.25}
 _SPEED = (2.5, 30.0)  # rad/s: a joint that is not seen, a joint that is seen well
@@ -51,12 +54,10 @@ _SHOWN_BY: tuple[tuple[int, ...], ...] = (
 
 # How BlazePose's points lie off the anchors in their joints' frames, m, left side (mirrored for the right): the mean of
 # what its world and image landmarks do on the demo clip's ground truth and on three real clips after a fit. Above all
-# its feet are 10 cm short and its hands half as wide.
+# its feet are 10 cm short.
 _HABITS = {
-    "left_eye_outer": (-0.020, 0.0, 0.012), "left_pinky": (-0.015, -0.008, 0.032),
-    "left_index": (-0.015, -0.005, -0.006), "left_thumb": (-0.020, 0.008, -0.024), "left_hip": (0.020, 0.0, 0.0),
-    "left_knee": (0.0, -0.020, 0.0), "left_ankle": (0.0, -0.020, 0.0), "left_heel": (-0.010, -0.005, 0.045),
-    "left_foot_index": (0.025, -0.004, -0.050),
+    "left_eye_outer": (-0.020, 0.0, 0.012), "left_knee": (0.0, -0.020, 0.0), "left_ankle": (0.0, -0.020, 0.0),
+    "left_heel": (-0.010, -0.005, 0.045), "left_foot_index": (0.025, -0.004, -0.050),
 }  # fmt: skip
 
 
@@ -72,8 +73,6 @@ def blazepose_anchors(anchors: LandmarkAnchors) -> LandmarkAnchors:
 _EYE, _GROUP, _SPREAD = np.eye(33), np.zeros((len(_GROUPS), 33)), np.ones(33)
 for _row, (_landmarks, _spread) in enumerate(_GROUPS):
     _GROUP[_row, list(_landmarks)], _SPREAD[list(_landmarks)] = 1.0, _spread
-_FREEDOM = np.full((NUM_JOINTS, 3), _FREEDOM_SEEN)
-_FREEDOM[tuple(np.transpose(_TWISTS))] = _FREEDOM_TWIST
 _SEEN = np.zeros((NUM_JOINTS, 33))
 for _joint, _landmarks in enumerate(_SHOWN_BY):
     _SEEN[_joint, list(_landmarks)] = 1 / len(_landmarks)

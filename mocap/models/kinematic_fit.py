@@ -24,8 +24,12 @@ from mocap.body.skeleton import NUM_JOINTS, PARENTS
 
 Array64 = NDArray[np.float64]
 
-FREE_JOINTS = np.array([j for j in range(22) if j not in (10, 11)])  # pelvis and all with limits; toes, hands ride along
+FREE_JOINTS = np.array(
+    [j for j in range(22) if j not in (10, 11)]
+)  # pelvis and all with limits; toes, hands ride along
 _NUM_FREE = len(FREE_JOINTS)
+_FREE_SHOULDERS = np.flatnonzero(np.isin(FREE_JOINTS, (16, 17)))  # left, right
+_ARM_SIGN = np.array([[1.0], [-1.0]])  # the left arm lies along +x in the rest pose, the right along -x
 _DIAGONAL = np.arange(3 * _NUM_FREE + 6)
 _BLOCK = 3 * np.arange(1, _NUM_FREE)[:, None, None]  # 3x3 blocks of the free joints but the pelvis
 _BLOCK_ROWS, _BLOCK_COLUMNS = _BLOCK + np.arange(3)[None, :, None], _BLOCK + np.arange(3)[None, None, :]
@@ -108,6 +112,8 @@ class _Point:
     landmarks: Array64  # (33, 3) m
     errors: Array64  # (38, 5) in spreads
     chart: Array64  # (19, 3) rad, free joints but the pelvis in their charts
+    strain: Array64  # (19, 3) rad, from the neutral pose
+    pull: Array64  # (19, 3) 1/rad towards it
     outside: Array64  # (19, 3) rad, beyond the limits
     turned: Array64 | None  # (20, 3) rad since the previous pose
     energy: float
@@ -145,9 +151,7 @@ class PoseFitter:
             p[level] = p[parents] + (G_parent @ self._offsets[level])[..., 0]
         return G, p, p[self._joint] + (G[self._joint] @ self._landmark_offsets)[..., 0]
 
-    def fit(
-        self, start: Array64, shift: Array64 | None, observation: Observation, prior: Prior, steps: int
-    ) -> Fit:
+    def fit(self, start: Array64, shift: Array64 | None, observation: Observation, prior: Prior, steps: int) -> Fit:
         """Downhill by damped steps.
 
         Args:
@@ -190,10 +194,31 @@ class PoseFitter:
             turned = fast_log(np.swapaxes(prior.R_previous[FREE_JOINTS], -1, -2) @ free)
             energy_of_time = float(((turned / prior.sigma_previous[:, None]) ** 2).sum())
         data = _ROBUST**2 * np.log1p((errors**2).sum(-1) / _ROBUST**2)
-        anatomy = ((chart - self._neutral) * prior.pull) ** 2 + (outside / _LIMIT_SIGMA) ** 2
+        neutral, pull = self._ease_shoulders(free, prior.pull)
+        anatomy = ((chart - neutral) * pull) ** 2 + (outside / _LIMIT_SIGMA) ** 2
         tilt = _upright_weight(prior) * (1 - R[0, 1, 1] ** 2)
         energy = float(data.sum() + anatomy.sum() + tilt) + energy_of_time
-        return _Point(R, shift, G, p, landmarks, errors, chart, outside, turned, energy, energy_of_time)
+        return _Point(R, shift, G, p, landmarks, errors, chart, chart - neutral, pull, outside, turned, energy, energy_of_time)
+
+    def _ease_shoulders(self, free: Array64, pull: Array64) -> tuple[Array64, Array64]:
+        """Neutral angles and pull, with the upper arms' neutral twist where their direction puts it.
+
+        An arm that rises from hanging straight down, forward or sideways, does not turn about itself: its elbow points
+        down or back. Straight overhead the two ways meet with different twists, so there the pull fades out.
+        """
+        neutral, pull = self._neutral.copy(), pull.copy()
+        x, y, z = (free[_FREE_SHOULDERS, :, 0] * _ARM_SIGN).T
+        below = np.maximum(1 - y, 0.05)
+        # Columns of the shortest rotation that takes straight down to the arm's direction.
+        right = np.stack([1 - x * x / below, x, -x * z / below], -1)
+        up = np.stack([-x, -y, -z], -1)
+        front = np.stack([-x * z / below, z, 1 - z * z / below], -1)
+        R_reference = np.stack([-_ARM_SIGN * up, _ARM_SIGN * right, front], -1)
+        shoulders = _FREE_SHOULDERS - 1
+        middle_T = np.swapaxes(self.limits.R_middle[FREE_JOINTS[_FREE_SHOULDERS]], -1, -2)
+        neutral[shoulders, 0] = fast_log(middle_T @ R_reference)[:, 0]
+        pull[shoulders, 0] *= np.minimum(1.0, (1 - y) / 0.5)
+        return neutral, pull
 
     def _linearise(self, point: _Point, problem: _Problem) -> tuple[Array64, Array64]:
         """Gauss-Newton's matrix (66, 66) and gradient (66,): 20 right increments, then the two translations."""
@@ -205,7 +230,7 @@ class PoseFitter:
         rows *= robust[..., None]
         B, e = rows.reshape(-1, rows.shape[-1]), (errors * robust).reshape(-1)
         H, g = B.T @ B, B.T @ e
-        self._add_anatomy(H, g, point, problem.prior)
+        self._add_anatomy(H, g, point)
         if point.turned is not None:
             stay = np.repeat(1 / problem.prior.sigma_previous**2, 3)
             H[_DIAGONAL[:-6], _DIAGONAL[:-6]] += stay
@@ -226,10 +251,10 @@ class PoseFitter:
         J *= self._moves
         return J.reshape(33, 3, -1)
 
-    def _add_anatomy(self, H: Array64, g: Array64, point: _Point, prior: Prior) -> None:
+    def _add_anatomy(self, H: Array64, g: Array64, point: _Point) -> None:
         """Limits and neutral pose, in each joint's chart."""
-        weight = prior.pull**2 + (point.outside != 0) / _LIMIT_SIGMA**2
-        force = (point.chart - self._neutral) * prior.pull**2 + point.outside / _LIMIT_SIGMA**2
+        weight = point.pull**2 + (point.outside != 0) / _LIMIT_SIGMA**2
+        force = point.strain * point.pull**2 + point.outside / _LIMIT_SIGMA**2
         J = self.limits.chart_jacobian(point.chart)
         J_T = np.swapaxes(J, -1, -2)
         H[_BLOCK_ROWS, _BLOCK_COLUMNS] += J_T @ (weight[..., None] * J)

@@ -11,6 +11,7 @@ from mocap.body.skeleton import JOINT
 Array64 = NDArray[np.float64]
 
 _BENT = 0.35  # rad; a limb bent less shows its hinge axis too poorly to be used alone
+_DOWN = np.array([0.0, -1.0, 0.0])
 # shoulder or hip joint, its child, landmarks of the three points, rest direction of the limb, hinge axis of its flexion
 _LIMBS = (
     (JOINT["left_shoulder"], JOINT["left_elbow"], (11, 13, 15), (1.0, 0.0, 0.0), (0.0, -1.0, 0.0)),
@@ -30,7 +31,8 @@ def initial_pose(world: Array64, belief: Array64, limits: JointLimits) -> Array6
     R[0] = _trunk(world, belief)
     for upper, lower, points, direction, hinge in _LIMBS:
         if belief[list(points)].min() > 0.05:
-            R[upper], R[lower] = _limb(world[list(points)] @ R[0], R[upper], np.array(direction), np.array(hinge))
+            hanging = frame(_DOWN, np.array(hinge)) @ frame(np.array(direction), np.array(hinge)).T
+            R[upper], R[lower] = _limb(world[list(points)] @ R[0], hanging, np.array(direction), np.array(hinge))
     return limits.clamp(R)
 
 
@@ -46,13 +48,13 @@ def _trunk(world: Array64, belief: Array64) -> Array64:
     return frame(_unit(y), x)[:, [1, 0, 2]] * np.array([1.0, 1.0, -1.0])
 
 
-def _limb(points: Array64, R_neutral: Array64, direction: Array64, hinge: Array64) -> tuple[Array64, Array64]:
+def _limb(points: Array64, R_hanging: Array64, direction: Array64, hinge: Array64) -> tuple[Array64, Array64]:
     """Three points (3, 3) in the trunk's frame -> trunk from upper bone, and the hinge's rotation."""
     upper, lower = _unit(points[1] - points[0]), _unit(points[2] - points[1])
     if not (upper.any() and lower.any()):
-        return R_neutral, np.eye(3)
+        return R_hanging, np.eye(3)
     bend = np.arctan2(np.linalg.norm(np.cross(upper, lower)), upper @ lower)
-    default = _swing(R_neutral @ direction, upper) @ R_neutral @ hinge
+    default = _swing(_DOWN, upper) @ R_hanging @ hinge
     shown = np.cross(upper, lower)
     trust = min(1.0, float(bend) / _BENT) ** 2 if shown @ default > -0.5 * np.linalg.norm(shown) else float(bend > 0.8)
     axis = trust * _unit(shown) + (1 - trust) * default

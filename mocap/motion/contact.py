@@ -15,6 +15,7 @@ SOLE_BELOW_TOES_M = 0.028  # the open body's toe joints lie 26-31 mm over its so
 _HEEL_BEHIND_ANKLE_M = 0.04
 _STILL_SPEED, _SPEED_WIDTH = 0.35, 0.06  # m/s across the line of sight: a foot slower than this stands
 _NEAR_FLOOR_M, _HEIGHT_WIDTH_M = 0.07, 0.012
+_STAYS_WIDTH = 0.05  # of contact, about one half: a foot with more goes on standing
 _OVER_OTHER_M = 0.09  # a foot this much higher than the other does not stand
 _VELOCITY_S = 0.07  # time constants
 _CONTACT_S = 0.04
@@ -87,7 +88,7 @@ class FootContact:
         """
         speed = np.sqrt((self._velocity**2).sum(-1))
         near = _sigmoid((_NEAR_FLOOR_M - np.abs(heights - self._level_m)) / _HEIGHT_WIDTH_M)
-        near = np.maximum(near, self.contact[:, None])
+        near = np.maximum(near, _sigmoid((self.contact[:, None] - 0.5) / _STAYS_WIDTH))
         low = _sigmoid((_OVER_OTHER_M - (heights - heights.min())) / _HEIGHT_WIDTH_M)
         return (near * low * _sigmoid((_STILL_SPEED - speed) / _SPEED_WIDTH)).max(1)
 

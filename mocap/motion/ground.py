@@ -146,13 +146,12 @@ class Ground:
     def _learn(self, dt: float, sight: Sight) -> None:
         if self.p_world_camera is None:
             self._start(sight)
-        still = self._is_still(dt, sight)
-        if not self.calibrated or self._since_s < _BLEND_S:
+        still, knees = self._is_still(dt, sight), upright_knees(sight.joints) if sight.feet_seen else 0
+        if not self.settled and knees >= (2 if still else 1):
             self._observe_posture(dt, sight, still)
         if not self.calibrated:
             self._follow_lowest_foot(dt, sight)
-        straight = sight.feet_seen and is_upright(sight.joints, knees=1)  # a bent body's depth is not to be trusted
-        contact = sight.contact if straight else np.zeros(2)
+        contact = sight.contact if knees else np.zeros(2)  # a bent body's depth is not to be trusted
         if self.footprints.add(dt, self._lowest(sight, axis=1), contact) and self.calibrated:
             self._target = self.footprints.fit(*self._prior)
 
@@ -181,7 +180,7 @@ class Ground:
         self.p_world_camera = self._provisional
 
     def _observe_posture(self, dt: float, sight: Sight, still: bool) -> None:
-        if not sight.feet_seen or not is_upright(sight.joints, knees=2 if still else 1) or not 0 < dt < 0.5:
+        if not 0 < dt < 0.5:
             return
         worth = dt * (1.0 if still else _WALKING_WORTH)
         self._samples.append((posture_pitch(sight), worth, float(still), self._lowest(sight).copy()))
@@ -224,16 +223,16 @@ class Ground:
         self.p_world_camera = (1 - blend) * self._provisional + blend * calibrated
 
 
-def is_upright(joints: Float64, knees: int) -> bool:
-    """Whether a body (24, 3) stands straight: trunk over the legs, so many knees stretched, roughly upright for a
-    level camera."""
+def upright_knees(joints: Float64) -> int:
+    """How many knees of a body (24, 3) are stretched; none where the trunk is not over the legs, or the body is far
+    from upright for a level camera."""
     neck, pelvis = joints[JOINT["neck"]], joints[0]
     ankles = joints[list(ANKLES)]
     thigh, shin = _unit(joints[[1, 2]] - joints[[4, 5]]), _unit(joints[[4, 5]] - ankles)
     stretched = (thigh * shin).sum(-1) > _STRAIGHT
     trunk, legs = _unit(neck - pelvis), _unit(pelvis - ankles.mean(0))
     body = _unit(neck - ankles.mean(0))
-    return bool(stretched.sum() >= knees and trunk @ legs > _STRAIGHT and body[1] > _UPRIGHT)
+    return int(stretched.sum()) if trunk @ legs > _STRAIGHT and body[1] > _UPRIGHT else 0
 
 
 def posture_pitch(sight: Sight) -> float:
@@ -245,7 +244,7 @@ def posture_pitch(sight: Sight) -> float:
 
 
 def _unit(v: Float64) -> Float64:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
+    return v / np.maximum(np.sqrt((v**2).sum(-1, keepdims=True)), 1e-9)
 
 
 def _weighted_median(values: Float64, weights: Float64) -> float:

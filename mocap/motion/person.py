@@ -173,7 +173,7 @@ class PersonMotion:
 
 
 def feet_rays(person: Person | None, camera: Camera) -> Float64:
-    """Heel and toes of both feet in the picture (2, 2, 2), px over the focal length; zeros where they are not finite."""
+    """Heel and toes of both feet in the picture (2, 2, 2), px over the focal length; 0 where not finite."""
     if person is None:
         return np.zeros((2, 2, 2))
     px = np.asarray(person.landmarks_px[_FOOT_LANDMARKS[:, 1:], :2], np.float64)
@@ -184,5 +184,4 @@ def feet_seen(person: Person | None) -> NDArray[np.bool_]:
     """Whether each foot (2,) is visible."""
     if person is None:
         return np.zeros(2, bool)
-    visibility = np.nan_to_num(person.visibility[_FOOT_LANDMARKS])
-    return visibility.mean(1) > _FOOT_VISIBILITY
+    return np.asarray(person.visibility[_FOOT_LANDMARKS].sum(1) > 3 * _FOOT_VISIBILITY)  # false where it is NaN

@@ -31,7 +31,7 @@ def landmark_weights(person: Person, camera: Camera) -> Float64:
     with np.errstate(invalid="ignore"):
         inside = ((xy >= 0) & (xy <= (camera.width, camera.height))).all(-1)
         seen = inside & (person.visibility >= _MIN_VISIBILITY)
-    return np.where(seen, np.nan_to_num(person.visibility) * LANDMARK_WEIGHTS, 0.0)
+    return np.where(seen, person.visibility * LANDMARK_WEIGHTS, 0.0)
 
 
 def solve_root(points: Float64, landmarks_px: Float64, weights: Float64, camera: Camera) -> Float64 | None:

@@ -68,13 +68,14 @@ def open_file(path: str | Path, *, mirror: bool = False, fps: float = 30.0) -> S
     return VideoFile(path, mirror=mirror)
 
 
-def open_live(source: str | None, config: CameraConfig) -> Source:
+def open_live(source: str | None, config: CameraConfig, *, loop: bool = False) -> Source:
     """A live source: the newest frame wins.
 
     Args:
         source: A camera's index, name, part of its name, or device path; an address (rtsp://, http://, https://); a
             video file or a folder of pictures, played in real time. None is the first camera.
         config: What to ask a camera for; ``mirror`` holds for every source.
+        loop: A video or folder starts again at its end.
 
     Raises:
         MocapError: There is no such camera, address or file, or it does not open.
@@ -83,7 +84,7 @@ def open_live(source: str | None, config: CameraConfig) -> Source:
         return StreamSource(source, mirror=config.mirror)
     if source is not None and _is_file(source):
         path = source
-        return PacedSource(lambda: open_file(path, mirror=config.mirror, fps=config.fps))
+        return PacedSource(lambda: open_file(path, mirror=config.mirror, fps=config.fps), loop=loop)
     return CameraSource(source, config)
 
 

@@ -112,7 +112,7 @@ def receive_until(receiver: socket.socket, address: str, timeout_s: float) -> li
 
 
 def start_live(tmp_path: Path, osc_port: int, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mocap", "live", "--camera", DEMO, "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "mocap", "live", "--camera", DEMO, "--loop", "--out", str(tmp_path)]
     return subprocess.Popen(
         [*command, "--osc.port", str(osc_port), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mocap.body.joint_limits import joint_limits
+from mocap.body.landmarks import load_landmark_anchors
 from mocap.body.rotations import axis_angle_to_matrix, geodesic_angle
 from mocap.body.skeleton import JOINT, Skeleton, global_rotations, load_skeleton
 from mocap.models.kinematic import KinematicRegressor
@@ -16,9 +17,14 @@ from tests.models.synthetic_person import CAMERA, LEFT_RIGHT, POSES, frame, mirr
 LIMITS = joint_limits()
 
 
+def perfect() -> KinematicRegressor:
+    """For people made by ``landmarks_from_pose``: without the corrections for BlazePose's habits."""
+    return KinematicRegressor(anchors=load_landmark_anchors())
+
+
 def run(people: list[Person], regressor: KinematicRegressor | None = None, t0: float = 0.0) -> list[PoseEstimate]:
     """One person's frames at 30 per second."""
-    regressor = regressor or KinematicRegressor()
+    regressor = regressor or perfect()
     return [regressor(frame(t0 + i / 30), [one], CAMERA)[0] for i, one in enumerate(people)]
 
 
@@ -113,7 +119,7 @@ def test_any_input_gives_proper_rotations(name: str, bad: Person) -> None:
 
 def test_random_garbage_gives_proper_rotations() -> None:
     rng = np.random.default_rng(11)
-    regressor = KinematicRegressor()
+    regressor = perfect()
     good = person(POSES["standing"])
     for i in range(60):
         scale = 10.0 ** rng.uniform(-3, 3)
@@ -129,7 +135,7 @@ def test_random_garbage_gives_proper_rotations() -> None:
 
 
 def test_what_is_not_seen_relaxes_to_neutral_slowly() -> None:
-    regressor = KinematicRegressor()
+    regressor = perfect()
     R = pose(left_shoulder=(0, -60, 40), left_elbow=(0, -100, 0), left_hip=(-70, 0, 0), left_knee=(80, 0, 0))
     run([person(R)] * 10, regressor)
     seen = np.ones(33)
@@ -169,7 +175,7 @@ def test_a_straight_arm_does_not_flip() -> None:
 def test_people_do_not_disturb_each_other() -> None:
     first = [person(POSES["squat"], 0, noise=0.02, seed=i) for i in range(8)]
     second = [person(POSES["arms_forward"], 7, noise=0.02, seed=50 + i) for i in range(8)]
-    both = KinematicRegressor()
+    both = perfect()
     together = [both(frame(i / 30), [b, a], CAMERA) for i, (a, b) in enumerate(zip(first, second, strict=True))]
     for alone, index in ((run(first), 1), (run(second), 0)):
         for i, estimate in enumerate(alone):
@@ -179,7 +185,7 @@ def test_people_do_not_disturb_each_other() -> None:
 
 
 def test_an_id_that_was_away_starts_afresh() -> None:
-    regressor = KinematicRegressor()
+    regressor = perfect()
     run([person(POSES["squat"], betas=np.full(10, 0.8, np.float32))] * 20, regressor)
     back = run([person(POSES["standing"])], regressor, t0=60.0)[0]
     fresh = run([person(POSES["standing"])])[0]
@@ -203,7 +209,7 @@ def test_shape_has_the_limb_lengths_of_the_person() -> None:
 
 def test_a_pose_is_found_again_after_a_cut() -> None:
     """A picture that jumps to another pose, back turned: the fit must not stay in the old pose's valley."""
-    regressor = KinematicRegressor()
+    regressor = perfect()
     run([person(POSES["arms_forward"])] * 10, regressor)
     target = POSES["elbows_bent"].copy()
     target[0] = turn(y=170)

@@ -1,4 +1,4 @@
-"""anny posed with SMPL rotations agrees with the plain skeleton. Needs the ``train`` extra; builds anny's cache once."""
+"""anny posed with SMPL rotations agrees with the plain skeleton. Needs the ``train`` extra; builds anny's cache."""
 
 from __future__ import annotations
 
