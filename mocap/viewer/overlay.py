@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mocap.body.skeleton import PARENTS
 from mocap.errors import MocapError
@@ -31,27 +31,29 @@ def draw(rgb: NDArray[np.uint8], result: MocapFrame) -> NDArray[np.uint8]:
 
 def _draw_person(canvas: NDArray[np.uint8], person: Person, thickness: int) -> None:
     roi = person.roi
-    box = cv2.boxPoints((roi.center_px, (roi.size_px, roi.size_px), float(np.degrees(roi.rotation))))
-    if not np.isfinite(box).all():
-        return
-    cv2.polylines(canvas, [box.astype(np.int32)], True, (120, 220, 120), thickness)
-    corner = box[np.argmin(box.sum(1))].astype(int)
-    label = f"{person.track_id}  {person.score:.2f}"
-    cv2.putText(canvas, label, corner.tolist(), cv2.FONT_HERSHEY_SIMPLEX, 0.25 * thickness, (120, 220, 120), thickness)
-    for (x, y), seen in zip(person.landmarks_px[:, :2], person.visibility, strict=True):
-        if seen > 0.5 and np.isfinite([x, y]).all():
-            cv2.circle(canvas, (int(x), int(y)), thickness, (255, 255, 0), -1)
+    box = _drawable(cv2.boxPoints((roi.center_px, (roi.size_px, roi.size_px), float(np.degrees(roi.rotation)))))
+    cv2.polylines(canvas, [np.array(box)], True, (120, 220, 120), thickness)
+    label, corner = f"{person.track_id}  {person.score:.2f}", min(box, key=sum)
+    cv2.putText(canvas, label, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.25 * thickness, (120, 220, 120), thickness)
+    for point, seen in zip(_drawable(person.landmarks_px[:, :2]), person.visibility, strict=True):
+        if seen > 0.5:
+            cv2.circle(canvas, point, thickness, (255, 255, 0), -1)
 
 
 def _draw_pose(canvas: NDArray[np.uint8], pose: BodyPose, camera: Camera, thickness: int) -> None:
-    joints = camera.to_camera(pose.p_world_joint)
-    points = np.clip(camera.project(joints), -1e4, 1e4).astype(int)
+    joints = camera.to_camera(np.nan_to_num(pose.p_world_joint))
+    points = _drawable(camera.project(joints))
     for joint, parent in enumerate(PARENTS):
         if parent < 0 or joints[joint, 2] < 0.05 or joints[parent, 2] < 0.05:
             continue
         color = {"L": LEFT, "R": RIGHT, "M": MIDDLE}[_SIDES[joint]]
         width = thickness + 1 if pose.confidence[joint] > 0.5 else 1
-        cv2.line(canvas, points[parent].tolist(), points[joint].tolist(), color, width, cv2.LINE_AA)
+        cv2.line(canvas, points[parent], points[joint], color, width, cv2.LINE_AA)
+
+
+def _drawable(points_px: ArrayLike) -> list[list[int]]:
+    """Any numbers (n, 2) as whole pixels that OpenCV takes."""
+    return np.clip(np.nan_to_num(np.asarray(points_px, np.float64)), -1e4, 1e4).astype(int).tolist()
 
 
 class OverlayWriter:

@@ -16,9 +16,7 @@ MIRROR_AXES = np.array([-1.0, 1.0, 1.0])
 LEFT_RIGHT = np.array(
     [0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9] + [i + 1 if i % 2 else i - 1 for i in range(11, 33)]
 )  # each landmark's partner
-JOINT_PARTNER = np.array(
-    [JOINT[n.replace("left", "?").replace("right", "left").replace("?", "right")] for n in JOINT]
-)
+JOINT_PARTNER = np.array([JOINT[n.replace("left", "?").replace("right", "left").replace("?", "right")] for n in JOINT])
 
 
 def turn(x: float = 0, y: float = 0, z: float = 0) -> Array:
