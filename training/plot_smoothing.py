@@ -233,7 +233,7 @@ def table(rows: list[Row]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for r in rows:
         cells = [f"{r.smoothing:g}", f"{r.jitter_deg:.2f}", f"{r.jitter_mm:.1f}"]
-        cells += [f"{v:.0f}" for v in (r.swing_lag_ms, r.raise_lag_ms, r.side_lag_ms, r.depth_lag_ms)]
+        cells += [f"{round(v)}" for v in (r.swing_lag_ms, r.raise_lag_ms, r.side_lag_ms, r.depth_lag_ms)]
         if r.footage:
             cells += [f"{r.footage[0]:.2f}", f"{r.footage[1]:.1f}", f"{r.footage[2]:.0f}"]
         lines.append("| " + " | ".join(cells) + " |")

@@ -60,7 +60,14 @@ class JointLimits:
 
     def chart(self, R_parent_joint: Array) -> Array:
         """Rotations (n, 3, 3) of ``joints``, in their order -> their angles (n, 3), rad."""
-        angles = fast_log(self._middle_T @ R_parent_joint)
+        return self.chart_from_logs(fast_log(self.about_middle(R_parent_joint)), R_parent_joint)
+
+    def about_middle(self, R_parent_joint: Array) -> Array:
+        """Rotations (n, 3, 3) of ``joints``, in their order, seen from the middles of their ranges."""
+        return self._middle_T @ R_parent_joint
+
+    def chart_from_logs(self, angles: Array, R_parent_joint: Array) -> Array:
+        """:meth:`chart`, where the logarithms (n, 3) of :meth:`about_middle` are already there (they are overwritten)."""
         R = R_parent_joint[self._elbows]
         angles[self._elbows, 0] = np.arctan2(-R[:, 1, 2], R[:, 1, 1])
         angles[self._elbows, 1] = np.arctan2(-R[:, 2, 0], R[:, 0, 0])

@@ -36,6 +36,7 @@ _BLOCK_ROWS, _BLOCK_COLUMNS = _BLOCK + np.arange(3)[None, :, None], _BLOCK + np.
 _LIMIT_SIGMA = np.radians(3.0)
 _UPRIGHT_SIGMA = (0.35, 1.5)  # sine of the pelvis' tilt: hips not seen, hips seen
 _MAX_STEP = 0.8  # rad per joint and step
+_ENOUGH = 0.01  # a step that gains a smaller share of the energy is the last
 _DAMPING = 0.01  # first share of the diagonal that is added to it
 _ROBUST = 3.0  # a landmark this many spreads away counts a quarter
 
@@ -48,7 +49,16 @@ def _levels() -> list[tuple[Array64, Array64]]:
     return [(np.array(level), np.array([PARENTS[j] for j in level])) for level in levels]
 
 
+def _ancestors() -> Array64:
+    ancestors = np.eye(NUM_JOINTS)
+    for joint in range(1, NUM_JOINTS):
+        ancestors[joint] += ancestors[PARENTS[joint]]
+    return ancestors
+
+
 _LEVELS = _levels()
+_PARENTS = np.array(PARENTS[1:])
+_ANCESTORS = _ancestors()  # (24, 24) 1 where the column's joint carries the row's, itself included
 
 
 @dataclass(frozen=True)
@@ -126,14 +136,10 @@ class PoseFitter:
     def __init__(self, landmark_joint: NDArray[np.intp], limits: JointLimits) -> None:
         self.limits = limits
         self._joint = landmark_joint
-        ancestors = np.zeros((NUM_JOINTS, NUM_JOINTS), bool)
-        for joint in range(NUM_JOINTS):
-            ancestors[joint, joint] = True
-            if joint:
-                ancestors[joint] |= ancestors[PARENTS[joint]]
-        self._moves = ancestors[landmark_joint][:, FREE_JOINTS].astype(np.float64)[:, None, :, None]  # (33, 1, 20, 1)
+        self._moves = _ANCESTORS[landmark_joint][:, FREE_JOINTS][:, None, :, None]  # (33, 1, 20, 1)
         rows = FREE_JOINTS[1:]
         self._neutral = limits.neutral[rows]
+        self._shoulder_middle_T = np.swapaxes(limits.R_middle[FREE_JOINTS[_FREE_SHOULDERS]], -1, -2)
         self._lower, self._upper = limits.lower[rows], limits.upper[rows]
 
     def set_bones(self, offsets: Array64, landmark_offsets: Array64) -> None:
@@ -143,12 +149,11 @@ class PoseFitter:
 
     def landmarks(self, R: Array64) -> tuple[Array64, Array64, Array64]:
         """Pose (24, 3, 3) -> joint axes (24, 3, 3), joints (24, 3), landmarks (33, 3), the pelvis at 0."""
-        G, p = np.empty((NUM_JOINTS, 3, 3)), np.zeros((NUM_JOINTS, 3))
+        G = np.empty((NUM_JOINTS, 3, 3))
         G[0] = R[0]
         for level, parents in _LEVELS:
-            G_parent = G[parents]
-            G[level] = G_parent @ R[level]
-            p[level] = p[parents] + (G_parent @ self._offsets[level])[..., 0]
+            G[level] = G[parents] @ R[level]
+        p = _ANCESTORS[:, 1:] @ (G[_PARENTS] @ self._offsets[1:])[..., 0]
         return G, p, p[self._joint] + (G[self._joint] @ self._landmark_offsets)[..., 0]
 
     def fit(self, start: Array64, shift: Array64 | None, observation: Observation, prior: Prior, steps: int) -> Fit:
@@ -173,7 +178,10 @@ class PoseFitter:
             H, g = equations = equations or self._linearise(point, problem)
             trial = self._evaluate(*_moved(point, _solve(H, g, damping)), problem)
             if trial.energy <= point.energy:
+                gain = point.energy - trial.energy
                 point, damping, equations = trial, damping / 4, None
+                if gain < _ENOUGH * trial.energy:
+                    break
             else:
                 damping *= 10
         return Fit(point.R, point.shift, point.energy - point.energy_of_time)
@@ -187,38 +195,26 @@ class PoseFitter:
         np.matmul(observation.project[:, 3:], (landmarks + shift[3:])[..., None], out=per_landmark[:, 3:])
         errors = observation.rows(per_landmark)[..., 0]
         free = R[FREE_JOINTS]
-        chart, turned = self.limits.chart(free[1:]), None
+        reference, fade = _arm_reference(free[_FREE_SHOULDERS])
+        relative = [self.limits.about_middle(free[1:]), self._shoulder_middle_T @ reference]
+        if prior.R_previous is not None:
+            relative.append(np.swapaxes(prior.R_previous[FREE_JOINTS], -1, -2) @ free)
+        logs = fast_log(np.concatenate(relative))
+        chart = self.limits.chart_from_logs(logs[: _NUM_FREE - 1], free[1:])
+        neutral, pull = self._neutral.copy(), prior.pull.copy()
+        neutral[_FREE_SHOULDERS - 1, 0] = logs[_NUM_FREE - 1 : _NUM_FREE + 1, 0]
+        pull[_FREE_SHOULDERS - 1, 0] *= fade
+        turned = None
         outside = chart - np.minimum(np.maximum(chart, self._lower), self._upper)
         energy_of_time = 0.0
         if prior.R_previous is not None:
-            turned = fast_log(np.swapaxes(prior.R_previous[FREE_JOINTS], -1, -2) @ free)
+            turned = logs[_NUM_FREE + 1 :]
             energy_of_time = float(((turned / prior.sigma_previous[:, None]) ** 2).sum())
         data = _ROBUST**2 * np.log1p((errors**2).sum(-1) / _ROBUST**2)
-        neutral, pull = self._ease_shoulders(free, prior.pull)
         anatomy = ((chart - neutral) * pull) ** 2 + (outside / _LIMIT_SIGMA) ** 2
         tilt = _upright_weight(prior) * (1 - R[0, 1, 1] ** 2)
         energy = float(data.sum() + anatomy.sum() + tilt) + energy_of_time
         return _Point(R, shift, G, p, landmarks, errors, chart, chart - neutral, pull, outside, turned, energy, energy_of_time)
-
-    def _ease_shoulders(self, free: Array64, pull: Array64) -> tuple[Array64, Array64]:
-        """Neutral angles and pull, with the upper arms' neutral twist where their direction puts it.
-
-        An arm that rises from hanging straight down, forward or sideways, does not turn about itself: its elbow points
-        down or back. Straight overhead the two ways meet with different twists, so there the pull fades out.
-        """
-        neutral, pull = self._neutral.copy(), pull.copy()
-        x, y, z = (free[_FREE_SHOULDERS, :, 0] * _ARM_SIGN).T
-        below = np.maximum(1 - y, 0.05)
-        # Columns of the shortest rotation that takes straight down to the arm's direction.
-        right = np.stack([1 - x * x / below, x, -x * z / below], -1)
-        up = np.stack([-x, -y, -z], -1)
-        front = np.stack([-x * z / below, z, 1 - z * z / below], -1)
-        R_reference = np.stack([-_ARM_SIGN * up, _ARM_SIGN * right, front], -1)
-        shoulders = _FREE_SHOULDERS - 1
-        middle_T = np.swapaxes(self.limits.R_middle[FREE_JOINTS[_FREE_SHOULDERS]], -1, -2)
-        neutral[shoulders, 0] = fast_log(middle_T @ R_reference)[:, 0]
-        pull[shoulders, 0] *= np.minimum(1.0, (1 - y) / 0.5)
-        return neutral, pull
 
     def _linearise(self, point: _Point, problem: _Problem) -> tuple[Array64, Array64]:
         """Gauss-Newton's matrix (66, 66) and gradient (66,): 20 right increments, then the two translations."""
@@ -259,6 +255,23 @@ class PoseFitter:
         J_T = np.swapaxes(J, -1, -2)
         H[_BLOCK_ROWS, _BLOCK_COLUMNS] += J_T @ (weight[..., None] * J)
         g[3 : 3 * _NUM_FREE] += (J_T @ force[..., None]).reshape(-1)
+
+
+def _arm_reference(R_shoulders: Array64) -> tuple[Array64, Array64]:
+    """Upper arms (2, 3, 3), left and right, with the twist that is neutral where they point, and how far to trust it (2,).
+
+    An arm that rises from hanging straight down, forward or sideways, does not turn about itself: its elbow points down
+    or back. Straight overhead the two ways meet with different twists, so there the trust fades out.
+    """
+    x, y, z = (R_shoulders[:, :, 0] * _ARM_SIGN).T
+    below = np.maximum(1 - y, 0.05)
+    # The shortest rotation from straight down to the arm, after the quarter turn that lets the rest pose's arm hang.
+    sign = _ARM_SIGN[:, 0]
+    R = np.empty((2, 3, 3))
+    R[:, 0, 0], R[:, 1, 0], R[:, 2, 0] = sign * x, sign * y, sign * z
+    R[:, 0, 1], R[:, 1, 1], R[:, 2, 1] = sign * (1 - x * x / below), sign * x, -sign * x * z / below
+    R[:, 0, 2], R[:, 1, 2], R[:, 2, 2] = -x * z / below, z, 1 - z * z / below
+    return R, np.minimum(1.0, (1 - y) / 0.5)
 
 
 def _solve(H: Array64, g: Array64, damping: float) -> Array64:

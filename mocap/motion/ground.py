@@ -20,6 +20,7 @@ Float64 = NDArray[np.float64]
 LEVEL_FROM_CAMERA: Float64 = np.diag([1.0, -1.0, -1.0])
 _STANDING_S = 1.5  # evidence needed; with the blend the floor is in place after two seconds of standing
 _BLEND_S = 0.5
+_TRUST_S = 1.0
 _WALKING_WORTH = 0.5  # a second upright on the move is worth this much of a second standing still
 _STILL_SPEED = 0.2  # m/s of the pelvis
 _STRAIGHT = np.cos(np.radians(28))  # knees, and hips against the trunk
@@ -131,6 +132,11 @@ class Ground:
     def settled(self) -> bool:
         """Whether the calibrated world is in place, the change-over done."""
         return self.calibrated and self._since_s >= _BLEND_S
+
+    @property
+    def trust(self) -> float:
+        """How far the floor may place people, in [0, 1]: it rises after the change-over, so that nobody jumps."""
+        return min(max(self._since_s - _BLEND_S, 0.0) / _TRUST_S, 1.0)
 
     @property
     def camera_height_m(self) -> float:

@@ -148,12 +148,12 @@ class PersonMotion:
         Scaling the scene about the camera leaves the picture as it is; the scale that puts the standing soles on the
         floor is weighed against the body's own size, and against what it was lately.
         """
-        if self._stretch == 0 or not ground.settled or self._dt == 0:
+        if self._stretch == 0 or ground.trust == 0 or self._dt == 0:
             return
         soles = self._raw_soles @ ground.R_world_level.T  # about the camera, axes of the world
         drop, distance = -soles[..., 1].min(1), -soles[..., 2].mean(1)  # (2,) m
         deviation = np.hypot(_FLOOR_DEVIATION_M, _PITCH_DEVIATION * distance)
-        weight = self.feet.contact * (drop > 0.3) / deviation**2
+        weight = ground.trust * self.feet.contact * (drop > 0.3) / deviation**2
         floor_weight, floor_sum = float(weight @ drop**2), float(weight @ drop) * ground.camera_height_m
         off = floor_sum / floor_weight - self._usual_scale if floor_weight > 1e-6 else 0.0
         size_weight = 1 / (_SCALE_DEVIATION**2 + _SCALE_TAIL * off**2)

@@ -15,7 +15,7 @@ from mocap.people.detection import Detection, Network, detect
 from mocap.people.landmarks import Observation, observe
 from mocap.people.roi import is_usable, roi_from_points
 from mocap.people.track import Track, duplicates, fit, is_reachable, shows, thaw
-from mocap.types import Frame, Person
+from mocap.types import Frame, Person, Roi
 
 log = logging.getLogger(__name__)
 
@@ -65,18 +65,18 @@ class Tracker:
         t = self._advance(frame.t_capture)
         self._tracks = [track for track in self._tracks if t - track.seen_t <= self.config.lost_after_s]
         active = [track for track in self._tracks if track.roi is not None]
-        newcomers, finite = self._look_for_newcomers(frame, active, t)
-        rois = [track.roi for track in active if track.roi is not None]
-        rois += [roi_from_points(*one.keypoints_px[:2]) for one in newcomers]
-        seen = observe(self._landmarker, frame.rgb, rois)
+        candidates, finite = self._detect(frame, active, t)
+        squares: list[tuple[Roi, Track | None]] = [(track.roi, track) for track in active if track.roi is not None]
+        squares += [(_roi(one), None) for one in candidates]
+        squares += self._where_the_lost_should_be(frame, active, candidates, t)
+        seen = observe(self._landmarker, frame.rgb, [roi for roi, _ in squares])
 
         held = [track for track, one in zip(active, seen, strict=False) if not one.is_finite]
         if not (finite and all(one.is_finite for one in seen)):
             self._count_nan(t)
-        owners: list[Track | None] = [*active, *[None] * len(newcomers)]
         good = [
             (one, owner)
-            for one, owner in zip(seen, owners, strict=True)
+            for one, (_, owner) in zip(seen, squares, strict=True)
             if one.is_finite
             and one.score >= self.config.min_presence_score
             and is_usable(roi_from_points(*one.axis_px), *frame.size)
@@ -95,8 +95,8 @@ class Tracker:
         self._t = t_capture
         return t_capture
 
-    def _look_for_newcomers(self, frame: Frame, active: list[Track], t: float) -> tuple[list[Detection], bool]:
-        """Detections worth a crop, best first, and whether the detector's outputs were finite."""
+    def _detect(self, frame: Frame, active: list[Track], t: float) -> tuple[list[Detection], bool]:
+        """Detections that are worth a crop, best first; and whether the detector's outputs were finite."""
         free = self.config.max_people - len(active)
         lost = [track for track in self._tracks if track.roi is None]
         due = not active or lost or t - self._detect_t >= self.config.redetect_s
@@ -106,16 +106,22 @@ class Tracker:
         self.detections += 1
         found, finite = detect(self._detector, frame.rgb, self.config.min_detection_score)
         found = [
-            one
-            for one in found
-            if is_usable(roi_from_points(*one.keypoints_px[:2]), *frame.size)
-            and not any(shows(one, track) for track in active)
+            one for one in found if is_usable(_roi(one), *frame.size) and not any(shows(one, track) for track in active)
         ]
         back = [one for one in found if any(_may_be(one, track, t) for track in lost)]
         new = sorted((one for one in found if one not in back), key=lambda one: -_salience(one, *frame.size))
         capacity = self.config.max_people - len(self._tracks)
         spare = 1 if capacity else 0  # the best detection may be a poster, which would block everybody else for good
         return back[:free] + new[: capacity + spare], finite
+
+    def _where_the_lost_should_be(
+        self, frame: Frame, active: list[Track], candidates: list[Detection], t: float
+    ) -> list[tuple[Roi, Track | None]]:
+        """Where to look for people who are hidden by others and not detected; the detector needs faces, and is late."""
+        lost = [track for track in self._tracks if track.roi is None]
+        hidden = [track for track in lost if active and not any(_may_be(one, track, t) for one in candidates)]
+        expected = [(roi_from_points(*(track.memory.seen.axis_px + track.memory.moved(t))), track) for track in hidden]
+        return [(roi, track) for roi, track in expected if is_usable(roi, *frame.size)]
 
     def _assign(self, seen: list[Observation], owners: list[Track | None], held: list[Track], t: float) -> list[Track]:
         """Give observations to people; update those who are there. ``owners`` are those whose square was looked at."""
@@ -151,7 +157,7 @@ def _match(
     """The best assignment: index of a track -> index of its observation, and how well it fits."""
     if not tracks or not seen:
         return {}
-    own = np.array([[owner is track for owner in owners] for track in tracks])
+    own = np.array([[owner is track and track.roi is not None for owner in owners] for track in tracks])
     bonus = np.array([_OWN_SQUARE if track.frozen_t is None else _OWN_SQUARE_FROZEN for track in tracks])
     score = fit(tracks, seen, t) + bonus[:, None] * own
     reachable = [
@@ -181,6 +187,10 @@ def _without_doubles(
                 del left[other]
             left[index], fits[index] = j, score
     return left
+
+
+def _roi(detection: Detection) -> Roi:
+    return roi_from_points(*detection.keypoints_px[:2])
 
 
 def _may_be(detection: Detection, track: Track, t: float) -> bool:

@@ -106,6 +106,28 @@ def test_contact_follows_the_feet() -> None:
     assert all(((pose.contact >= 0) & (pose.contact <= 1)).all() for pose, _ in out)
 
 
+def test_a_squat_that_is_seen_too_shallow_stays_on_the_floor() -> None:
+    """The computed body is taller than the seen one, so its size puts it too far away; the standing feet do not."""
+
+    def squat(depth: float) -> tuple[np.ndarray, np.ndarray]:
+        R, _ = standing()
+        R[[1, 2]], R[[4, 5]], R[[7, 8]] = _about_x(-1.6 * depth), _about_x(2.0 * depth), _about_x(-0.4 * depth)
+        return R, np.array([0.0, -sole_heights(R, np.zeros(3)).min(), 0.0])
+
+    camera, motion = pitched_camera(-8), Motion(MotionConfig())
+    for t in clock(5):
+        depth = float(np.clip(t - 3, 0, 1))
+        truth = squat(depth)
+        estimate, person = see(*truth, camera)
+        shallow = np.concatenate([estimate.R_parent_joint[:1], squat(0.75 * depth)[0][1:]])
+        (pose,), _ = motion.update(t, [replace(estimate, R_parent_joint=shallow)], [person], unplaced(camera))
+        if t > 2:
+            assert np.abs(sole_heights(pose.R_parent_joint, pose.p_world_root).min(1)).max() < 0.04
+            assert (pose.contact > 0.8).all()
+    assert squat(1.0)[1][1] - squat(0.75)[1][1] < -0.15
+    assert pose.p_world_root[2] == pytest.approx(truth[1][2], abs=0.2)
+
+
 def _about_x(angle: float) -> np.ndarray:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
