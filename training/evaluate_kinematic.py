@@ -85,7 +85,7 @@ def evaluate_demo(path: Path) -> None:
     there = [e is not None for e in estimates]
     error = 1e3 * pa_mpjpe(joints, truth["p_world_joint"][0][there]).mean()
     print(f"{path.stem + ', 24 SMPL joints':36s}{sum(there):7d}{'-':>8s}{'-':>10s}{error:11.1f}{'-':>9s}")
-    jitter = [acceleration(c[there][:, BODY_POINTS], 1 / float(truth["fps"])) for c in (*columns, true)]
+    jitter = [float(acceleration(c[there][:, BODY_POINTS], 1 / float(truth["fps"]))) for c in (*columns, true)]
     print("acceleration of 13 points, m/s²: raw {:.1f}, smoothed {:.1f}, kinematic {:.1f}, true {:.1f}".format(*jitter))
     report_rotations(estimates, truth)
 
@@ -106,7 +106,7 @@ def report_rotations(estimates: list[PoseEstimate | None], truth: dict[str, Arra
 
 
 def evaluate_desks(shared: Path) -> None:
-    """Rows of the recordings with triangulated references (nose, shoulders, elbows, wrists, hips; 1-3 cm themselves)."""
+    """Rows of the recordings with triangulated references: nose, shoulders, elbows, wrists, hips; 1-3 cm themselves."""
     columns: list[list[Array]] = [[], [], []]
     for folder in sorted((shared / "media").glob("desk_*")):
         reference = np.load(folder / "reference.npz")["joints"]
@@ -214,7 +214,9 @@ def points_of(estimates: list[PoseEstimate | None]) -> Array:
     """BlazePose's points (T, 33, 3) m that the rotations give, the pelvis at 0; NaN where there is no pose."""
     origin = np.zeros(3, np.float32)
     missing = np.full((33, 3), np.nan)
-    return np.stack([missing if e is None else landmarks_from_pose(e.R_parent_joint, origin, e.betas) for e in estimates])
+    return np.stack(
+        [missing if e is None else landmarks_from_pose(e.R_parent_joint, origin, e.betas) for e in estimates]
+    )
 
 
 if __name__ == "__main__":

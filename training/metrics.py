@@ -1,4 +1,4 @@
-"""Error measures of poses, in NumPy, any leading batch dimensions. Positions in metres in, metres out; angles in degrees."""
+"""Error measures of poses, in NumPy, any leading batch dimensions. Positions in metres, angles in degrees."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def pa_mpjpe(predicted: Array, true: Array, valid: NDArray[np.bool_] | None = No
 
 
 def acceleration(points: Array, dt: float) -> Array:
-    """Mean size of the acceleration of points (T, n, 3) m over the clip, m/s², from second differences ``dt`` s apart."""
+    """Mean size of the acceleration of points (T, n, 3) m over a clip, m/s²; frames are ``dt`` s apart."""
     second = points[2:] - 2 * points[1:-1] + points[:-2]
     return np.linalg.norm(second, axis=-1).mean() / dt**2
 

@@ -1,10 +1,10 @@
 """Anatomical ranges of the 24 joints: soft limits, a neutral pose, and how freely each axis moves.
 
-Every joint gets a chart of three angles. Elbows: twist x, flexion y and deviation z of ``R_y R_z R_x``, because flexion
-and pronation are both wide and would mix in a rotation vector. All others: the rotation vector ``log(middle^T R)`` about
-a rotation in the middle of the range, so that the ranges stay far from the half turn where rotation vectors jump. Axes
-are those of SMPL's T-pose: x to the body's left, y up, z forward; along an arm x is twist, along a leg y is twist. Ranges
-follow the goniometry that textbooks give for healthy adults, with a margin of about ten degrees.
+Every joint gets a chart of three angles. Elbows: twist x, flexion y and deviation z of ``R_y R_z R_x``, because
+flexion and pronation are both wide and would mix in a rotation vector. All others: the rotation vector
+``log(middle^T R)`` about a rotation in the middle of the range, so that the ranges stay far from the half turn where
+rotation vectors jump. Axes are those of SMPL's T-pose: x to the body's left, y up, z forward; along an arm x is twist,
+along a leg y is twist. Ranges are those of healthy adults in clinical measurement, widened by about ten degrees.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class JointLimits:
         return self._middle_T @ R_parent_joint
 
     def chart_from_logs(self, angles: Array, R_parent_joint: Array) -> Array:
-        """:meth:`chart`, where the logarithms (n, 3) of :meth:`about_middle` are already there (they are overwritten)."""
+        """:meth:`chart`, given the logarithms (n, 3) of :meth:`about_middle`, which are overwritten."""
         R = R_parent_joint[self._elbows]
         angles[self._elbows, 0] = np.arctan2(-R[:, 1, 2], R[:, 1, 1])
         angles[self._elbows, 1] = np.arctan2(-R[:, 2, 0], R[:, 0, 0])

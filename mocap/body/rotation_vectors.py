@@ -1,4 +1,4 @@
-"""Rotation vectors in small batches, for solvers that call this thousands of times a second. Float64, one batch dimension."""
+"""Rotation vectors in small batches, for solvers that call this thousands of times a second: float64, (n, ...) only."""
 
 from __future__ import annotations
 

@@ -29,14 +29,14 @@ _SIGMA_PLANE, _SIGMA_DEPTH, _SIGMA_RAY = 0.05, 0.08, 0.03
 # Landmarks that err together, and the spread of each against the middle of its group (times the spreads above; the
 # face's eleven say much the same thing). All else, and the middles, have the spreads above.
 _GROUPS = (
-    (tuple(range(11)), 0.5), ((15, 17, 19, 21), 0.55), ((16, 18, 20, 22), 0.55), ((27, 29, 31), 0.5), ((28, 30, 32), 0.5),
+    (tuple(range(11)), 0.5), ((15, 17, 19, 21), 0.5), ((16, 18, 20, 22), 0.5), ((27, 29, 31), 0.5), ((28, 30, 32), 0.5),
 )  # fmt: skip
 # On a joint that is seen the pull to the neutral pose is this many times weaker, per axis: landmarks show where limbs
 # point, but twist, wrists and the trunk's bend poorly.
 _FREEDOM = np.full((NUM_JOINTS, 3), 3.0)
 _FREEDOM[[3, 6, 9, 20, 21]] = 2.0
 _FREEDOM[[1, 2], 1] = _FREEDOM[[16, 17], 0] = 1.0
-_FREEDOM[[18, 19], 0] = 1.5
+_FREEDOM[[18, 19], 0] = 2.5
 _DIFFUSION = 1.6  # rad²/s: how far a joint wanders, for limbs; trunk and head wander a quarter as far
 _CALM = {0: 3.0, 3: 0.25, 6: 0.25, 9: 0.25, 12: 0.5, 15: 0.5, 13: 0.25, 14: 0.25}
 _SPEED = (2.5, 30.0)  # rad/s: a joint that is not seen, a joint that is seen well
@@ -44,20 +44,23 @@ _SPEED = (2.5, 30.0)  # rad/s: a joint that is not seen, a joint that is seen we
 # because its pose jumps.
 _DOUBT, _CHECK_EVERY, _SWITCH = 1.2, 8, 6.0
 _VISIBILITY = (0.15, 0.7)  # below the first a landmark is not believed, above the second it is
-# Landmarks that show each joint's rotation; its confidence is their mean belief.
+# Landmarks that show each joint's rotation. A limb's joint is seen as well as the worst of them, the trunk's and the
+# head's as well as their mean: shoulders alone still show where a body faces.
 _SHOWN_BY: tuple[tuple[int, ...], ...] = (
-    (11, 12, 23, 24), (23, 25, 27), (24, 26, 28), (11, 12, 23, 24), (25, 27), (26, 28), (11, 12, 23, 24),
-    (27, 29, 31), (28, 30, 32), (11, 12, 23, 24), (29, 31), (30, 32), (0, 7, 8, 11, 12), (11, 13), (12, 14),
-    (0, 2, 5, 7, 8), (11, 13, 15), (12, 14, 16), (13, 15), (14, 16), (15, 17, 19), (16, 18, 20), (17, 19), (18, 20),
+    (11, 12, 23, 24), (23, 25), (24, 26), (11, 12, 23, 24), (25, 27), (26, 28), (11, 12, 23, 24), (27, 29, 31),
+    (28, 30, 32), (11, 12, 23, 24), (29, 31), (30, 32), (0, 7, 8, 11, 12), (11, 13), (12, 14), (0, 2, 5, 7, 8),
+    (11, 13), (12, 14), (13, 15), (14, 16), (15, 17, 19), (16, 18, 20), (17, 19), (18, 20),
 )  # fmt: skip
 
 
-# How BlazePose's points lie off the anchors in their joints' frames, m, left side (mirrored for the right): its feet are
-# 10 cm short and its eyes' outer corners closer. Measured as the mean residual on the demo clip's ground truth and, after
-# a fit, on three real clips, which agree.
+# How BlazePose's points lie off the anchors in their joints' frames, m, left side (mirrored for the right): its feet
+# are 10 cm short and its eyes' outer corners closer. Measured as the mean residual on the demo clip's ground truth and,
+# after a fit, on three real clips, which agree.
 _HABITS = {
-    "left_eye_outer": (-0.020, 0.0, 0.012), "left_heel": (-0.010, -0.005, 0.045), "left_foot_index": (0.025, -0.004, -0.050),
-}  # fmt: skip
+    "left_eye_outer": (-0.020, 0.0, 0.012),
+    "left_heel": (-0.010, -0.005, 0.045),
+    "left_foot_index": (0.025, -0.004, -0.050),
+}
 
 
 def blazepose_anchors(anchors: LandmarkAnchors) -> LandmarkAnchors:
@@ -75,6 +78,7 @@ for _row, (_landmarks, _spread) in enumerate(_GROUPS):
 _SEEN = np.zeros((NUM_JOINTS, 33))
 for _joint, _landmarks in enumerate(_SHOWN_BY):
     _SEEN[_joint, list(_landmarks)] = 1 / len(_landmarks)
+_TRUNK = np.isin(np.arange(NUM_JOINTS), (0, 3, 6, 9, 12, 15))
 _WANDER = _DIFFUSION * np.array([_CALM.get(int(joint), 1.0) for joint in FREE_JOINTS])  # (20,) rad²/s
 
 
@@ -129,7 +133,7 @@ class KinematicRegressor:
             person.track_id,
             R.astype(np.float32),
             track.shape.betas.astype(np.float32),
-            (_SEEN @ belief).astype(np.float32),
+            _seen(belief).astype(np.float32),
         )
 
     def _new_track(self) -> _Track:
@@ -151,7 +155,7 @@ class KinematicRegressor:
 
     def _solve(self, track: _Track, observation: Observation, belief: Array64, t: float) -> Array64:
         """Follow the previous pose; start afresh where there is none, or where a fresh start fits better."""
-        hips_seen, seen = float(belief[[23, 24]].min()), _SEEN @ belief
+        hips_seen, seen = float(belief[[23, 24]].min()), _seen(belief)
         pull = 1 / (self._limits.spread * (1 + (_FREEDOM - 1) * seen[:, None]))[FREE_JOINTS[1:]]
         alone = Prior(None, np.ones(len(FREE_JOINTS)), pull, hips_seen)
         previous, dt = track.R_parent_joint, t - track.t_capture
@@ -171,14 +175,19 @@ class KinematicRegressor:
         return self._limits.clamp(_limit_speed(previous, fit.R_parent_joint, seen, dt))
 
 
+def _seen(belief: Array64) -> Array64:
+    """How well each joint is seen (24,), in [0, 1]."""
+    return np.where(_TRUNK, _SEEN @ belief, np.where(_SEEN > 0, belief, 1.0).min(-1))
+
+
 def _belief(person: Person) -> Array64:
     """How far each landmark is believed (33,), in [0, 1]."""
     low, high = _VISIBILITY
     visibility = np.nan_to_num(np.asarray(person.visibility, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    belief = np.clip((visibility - low) / (high - low), 0.0, 1.0) ** 2
+    shown = np.clip((visibility - low) / (high - low), 0.0, 1.0) ** 2
     world = np.asarray(person.landmarks_world, np.float64)
     plausible = np.isfinite(world).all(-1) & (np.abs(np.nan_to_num(world)).max(-1) < 3.0)
-    belief = np.where(plausible, belief, 0.0)
+    belief: Array64 = np.where(plausible, shown, 0.0)
     spread = np.ptp(world[belief > 0], axis=0).max() if (belief > 0).any() else 0.0
     return belief if spread > 0.05 else np.zeros(33)
 

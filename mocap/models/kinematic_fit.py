@@ -1,4 +1,4 @@
-"""Damped Gauss-Newton over the joint rotations of one person: landmarks and rays on one side, anatomy and time on the other.
+"""Damped Gauss-Newton over one person's joint rotations: landmarks and rays on one side, anatomy and time on the other.
 
 The energy is a sum of squares, each residual divided by what is believed about its spread:
 
@@ -36,7 +36,7 @@ _BLOCK_ROWS, _BLOCK_COLUMNS = _BLOCK + np.arange(3)[None, :, None], _BLOCK + np.
 _LIMIT_SIGMA = np.radians(3.0)
 _UPRIGHT_SIGMA = (0.35, 1.5)  # sine of the pelvis' tilt: hips not seen, hips seen
 _MAX_STEP = 0.8  # rad per joint and step
-_ENOUGH = 0.01  # a step that gains a smaller share of the energy is the last
+_ENOUGH = 0.003  # a step that gains a smaller share of the energy is the last
 _DAMPING = 0.01  # first share of the diagonal that is added to it
 _ROBUST = 3.0  # a landmark this many spreads away counts a quarter
 
@@ -65,9 +65,9 @@ _ANCESTORS = _ancestors()  # (24, 24) 1 where the column's joint carries the row
 class Observation:
     """What one frame says, in level-world axes: world landmarks up to a translation, viewing rays, and their spreads.
 
-    Landmarks of one hand, foot or face err together, so their shape is believed more than their place: ``mix_world`` and
-    ``mix_ray`` turn 33 landmark errors into 38 rows over their spreads (each landmark, in a group against the group's
-    middle, then the middles of the five groups).
+    Landmarks of one hand, foot or face err together, so their shape is believed more than their place: ``mix_world``
+    and ``mix_ray`` turn 33 landmark errors into 38 rows over their spreads (each landmark, in a group against the
+    group's middle, then the middles of the five groups).
     """
 
     world: Array64  # (33, 3) m
@@ -121,9 +121,9 @@ class _Point:
     p: Array64  # (24, 3) m, pelvis at 0
     landmarks: Array64  # (33, 3) m
     errors: Array64  # (38, 5) in spreads
-    chart: Array64  # (19, 3) rad, free joints but the pelvis in their charts
     strain: Array64  # (19, 3) rad, from the neutral pose
     pull: Array64  # (19, 3) 1/rad towards it
+    chart: Array64  # (19, 3) rad, free joints but the pelvis in their charts
     outside: Array64  # (19, 3) rad, beyond the limits
     turned: Array64 | None  # (20, 3) rad since the previous pose
     energy: float
@@ -143,7 +143,7 @@ class PoseFitter:
         self._lower, self._upper = limits.lower[rows], limits.upper[rows]
 
     def set_bones(self, offsets: Array64, landmark_offsets: Array64) -> None:
-        """Joint offsets (24, 3) m from their parents in the rest pose; landmark offsets (33, 3) m in their joint's frame."""
+        """Joints (24, 3) m from their parents in the rest pose; landmarks (33, 3) m in their joints' frames."""
         self._offsets = np.asarray(offsets, np.float64)[..., None]
         self._landmark_offsets = np.asarray(landmark_offsets, np.float64)[..., None]
 
@@ -214,7 +214,8 @@ class PoseFitter:
         anatomy = ((chart - neutral) * pull) ** 2 + (outside / _LIMIT_SIGMA) ** 2
         tilt = _upright_weight(prior) * (1 - R[0, 1, 1] ** 2)
         energy = float(data.sum() + anatomy.sum() + tilt) + energy_of_time
-        return _Point(R, shift, G, p, landmarks, errors, chart, chart - neutral, pull, outside, turned, energy, energy_of_time)
+        strain = chart - neutral
+        return _Point(R, shift, G, p, landmarks, errors, strain, pull, chart, outside, turned, energy, energy_of_time)
 
     def _linearise(self, point: _Point, problem: _Problem) -> tuple[Array64, Array64]:
         """Gauss-Newton's matrix (66, 66) and gradient (66,): 20 right increments, then the two translations."""
@@ -258,7 +259,7 @@ class PoseFitter:
 
 
 def _arm_reference(R_shoulders: Array64) -> tuple[Array64, Array64]:
-    """Upper arms (2, 3, 3), left and right, with the twist that is neutral where they point, and how far to trust it (2,).
+    """Upper arms (2, 3, 3), left and right, with the twist that is neutral where they point, and the trust in it (2,).
 
     An arm that rises from hanging straight down, forward or sideways, does not turn about itself: its elbow points down
     or back. Straight overhead the two ways meet with different twists, so there the trust fades out.

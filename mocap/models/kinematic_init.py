@@ -1,4 +1,4 @@
-"""A first pose from landmarks alone, joint by joint in closed form: where the fit starts when it has no previous pose."""
+"""A first pose from landmarks alone, joint by joint in closed form: where the fit starts without a previous pose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from mocap.body.skeleton import JOINT
 
 Array64 = NDArray[np.float64]
 
-_BENT = 0.35  # rad; a limb bent less shows its hinge axis too poorly to be used alone
+# rad; a limb bent less than the first does not show its hinge axis (shoulder points sit off the joint: a straight arm
+# looks bent by 0.2), one bent more than the second shows it well.
+_STRAIGHT, _BENT = 0.25, 0.7
 _DOWN = np.array([0.0, -1.0, 0.0])
 # shoulder or hip joint, its child, landmarks of the three points, rest direction of the limb, hinge axis of its flexion
 _LIMBS = (
@@ -31,8 +33,7 @@ def initial_pose(world: Array64, belief: Array64, limits: JointLimits) -> Array6
     R[0] = _trunk(world, belief)
     for upper, lower, points, direction, hinge in _LIMBS:
         if belief[list(points)].min() > 0.05:
-            hanging = frame(_DOWN, np.array(hinge)) @ frame(np.array(direction), np.array(hinge)).T
-            R[upper], R[lower] = _limb(world[list(points)] @ R[0], hanging, np.array(direction), np.array(hinge))
+            R[upper], R[lower] = _limb(world[list(points)] @ R[0], np.array(direction), np.array(hinge))
     return limits.clamp(R)
 
 
@@ -48,17 +49,20 @@ def _trunk(world: Array64, belief: Array64) -> Array64:
     return frame(_unit(y), x)[:, [1, 0, 2]] * np.array([1.0, 1.0, -1.0])
 
 
-def _limb(points: Array64, R_hanging: Array64, direction: Array64, hinge: Array64) -> tuple[Array64, Array64]:
+def _limb(points: Array64, direction: Array64, hinge: Array64) -> tuple[Array64, Array64]:
     """Three points (3, 3) in the trunk's frame -> trunk from upper bone, and the hinge's rotation."""
+    R_hanging = _swing(direction, _DOWN)
     upper, lower = _unit(points[1] - points[0]), _unit(points[2] - points[1])
     if not (upper.any() and lower.any()):
         return R_hanging, np.eye(3)
-    bend = np.arctan2(np.linalg.norm(_cross(upper, lower)), upper @ lower)
+    bend = float(np.arctan2(np.linalg.norm(_cross(upper, lower)), upper @ lower))
     # Elbows of hanging and forward arms point back and down; close to overhead that is ill defined, and the T-pose's
     # hinge serves. For legs the two are the same.
     default = _swing(direction, upper) @ hinge if upper[1] > 0.5 else _swing(_DOWN, upper) @ R_hanging @ hinge
     shown = _cross(upper, lower)
-    trust = min(1.0, float(bend) / _BENT) ** 2 if shown @ default > -0.5 * np.linalg.norm(shown) else float(bend > 0.8)
+    trust = float(np.clip((bend - _STRAIGHT) / (_BENT - _STRAIGHT), 0, 1))
+    if shown @ default < -0.5 * np.linalg.norm(shown):  # bent the wrong way: noise, unless it is bent far
+        trust = float(bend > 0.8)
     axis = trust * _unit(shown) + (1 - trust) * default
     R_upper = frame(upper, axis) @ frame(direction, hinge).T
     return R_upper, _about(hinge, bend)
@@ -79,7 +83,7 @@ def _swing(a: Array64, b: Array64) -> Array64:
     sine = float(np.linalg.norm(axis))
     if sine < 1e-9:
         return np.eye(3) if a @ b > 0 else _about(frame(a, np.array([0.3, 0.5, 0.8]))[:, 1], np.pi)
-    return _about(axis / sine, np.arctan2(sine, a @ b))
+    return _about(axis / sine, float(np.arctan2(sine, a @ b)))
 
 
 def _about(axis: Array64, angle: float) -> Array64:

@@ -18,6 +18,7 @@ _BODY = np.array([0, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28])
 _VELOCITY_S = 0.25  # s, time constant of the velocity
 _COLORS_S = 1.0  # s, time constant of the colours
 _COAST_S = 0.8  # s, how long a person out of sight keeps on moving
+_DOUBT = 0.3  # clothes that differ more than this from the memory may be somebody else's
 _MAX_SPEED = 6.0  # half bodies per second: a sprint
 
 
@@ -49,8 +50,8 @@ class Memory:
 class Track:
     """A person with an id.
 
-    When two people fall onto one another, what is seen may be either of them or a mixture. Their memories are then
-    frozen, until they are apart again and the memories can tell who is who.
+    When two people fall onto one another, or a person suddenly wears other colours, what is seen may be somebody else
+    or a mixture. Memories are then frozen, until the doubt is over, so that they can tell who is who.
     """
 
     person: Person
@@ -59,6 +60,7 @@ class Track:
     axis: AxisFilter
     memory: Memory
     frozen_t: float | None = None  # s, when the memory was frozen
+    is_doubtful: bool = False  # what was last seen does not look like this person
 
     @classmethod
     def start(cls, track_id: int, t: float, seen: Observation) -> Track:
@@ -83,6 +85,9 @@ class Track:
             self.axis = AxisFilter.start(t, seen.axis_px)
         self.roi = roi_from_points(*self.axis.update(t, seen.axis_px))
         self.person, self.seen_t = _to_person(self.person.track_id, seen), t
+        self.is_doubtful = bool(color_distance(self.memory.colors[None], seen.colors[None])[0, 0] > _DOUBT)
+        if self.is_doubtful and self.frozen_t is None:
+            self.frozen_t = t
         if self.frozen_t is None:
             self.memory.update(t, seen)
 
@@ -99,14 +104,14 @@ def _to_person(track_id: int, seen: Observation) -> Person:
 
 
 def thaw(tracks: list[Track], t: float, longest_s: float) -> None:
-    """Let memories follow again where people are apart, where nobody is missing, or after ``longest_s``."""
+    """Let memories follow again where nobody is in doubt, missing, or on top of others; or after ``longest_s``."""
     frozen = [track for track in tracks if track.frozen_t is not None]
     missing = any(track.roi is None for track in frozen)
     for track in frozen:
         distances = [np.linalg.norm(track.center_px - one.center_px) for one in frozen if one is not track]
-        apart = not missing and min(distances, default=math.inf) > 0.5 * track.half_height_px
+        apart = not missing and not track.is_doubtful and min(distances, default=math.inf) > 0.5 * track.half_height_px
         if track.frozen_t is not None and (apart or t - track.frozen_t > longest_s):
-            track.frozen_t = None
+            track.frozen_t, track.is_doubtful = None, False
 
 
 def similarity(points: Array, others: Array, weights: Array, sigma_px: Array) -> Array:
@@ -173,7 +178,7 @@ def duplicates(seen: list[Observation]) -> NDArray[np.bool_]:
     points, visibility = _body(seen)
     size = np.array([one.half_height_px for one in seen])
     weights = np.minimum(visibility[:, None], visibility[None]) + 0.02
-    return similarity(points, points, weights, 0.12 * np.maximum(size[:, None], size[None])) > 0.5
+    return similarity(points, points, weights, 0.12 * np.maximum(size[:, None], size[None])) > 0.35
 
 
 def shows(detection: Detection, track: Track) -> bool:

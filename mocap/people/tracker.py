@@ -68,7 +68,7 @@ class Tracker:
         candidates, finite = self._detect(frame, active, t)
         squares: list[tuple[Roi, Track | None]] = [(track.roi, track) for track in active if track.roi is not None]
         squares += [(_roi(one), None) for one in candidates]
-        squares += self._where_the_lost_should_be(frame, active, candidates, t)
+        squares += self._where_they_should_be(frame, active, candidates, t)
         seen = observe(self._landmarker, frame.rgb, [roi for roi, _ in squares])
 
         held = [track for track, one in zip(active, seen, strict=False) if not one.is_finite]
@@ -114,12 +114,16 @@ class Tracker:
         spare = 1 if capacity else 0  # the best detection may be a poster, which would block everybody else for good
         return back[:free] + new[: capacity + spare], finite
 
-    def _where_the_lost_should_be(
+    def _where_they_should_be(
         self, frame: Frame, active: list[Track], candidates: list[Detection], t: float
     ) -> list[tuple[Roi, Track | None]]:
-        """Where to look for people who are hidden by others and not detected; the detector needs faces, and is late."""
+        """Where to look for people who are hidden by others, and of whom something is seen that may be another.
+
+        The detector alone is not enough: it needs a face, and merges people who overlap.
+        """
         lost = [track for track in self._tracks if track.roi is None]
         hidden = [track for track in lost if active and not any(_may_be(one, track, t) for one in candidates)]
+        hidden += [track for track in active if track.is_doubtful]
         expected = [(roi_from_points(*(track.memory.seen.axis_px + track.memory.moved(t))), track) for track in hidden]
         return [(roi, track) for roi, track in expected if is_usable(roi, *frame.size)]
 
@@ -157,7 +161,9 @@ def _match(
     """The best assignment: index of a track -> index of its observation, and how well it fits."""
     if not tracks or not seen:
         return {}
-    own = np.array([[owner is track and track.roi is not None for owner in owners] for track in tracks])
+    own = np.array(
+        [[owner is track and one.roi is track.roi for one, owner in zip(seen, owners, strict=True)] for track in tracks]
+    )
     bonus = np.array([_OWN_SQUARE if track.frozen_t is None else _OWN_SQUARE_FROZEN for track in tracks])
     score = fit(tracks, seen, t) + bonus[:, None] * own
     reachable = [

@@ -40,9 +40,7 @@ POSES = {
     "elbows_bent": pose(
         left_shoulder=(0, 0, -70), right_shoulder=(0, 0, 70), left_elbow=(0, -90, 0), right_elbow=(0, 90, 0)
     ),
-    "arms_forward": pose(
-        left_shoulder=(0, -85, 0), right_shoulder=(0, 85, 0), left_elbow=(0, -40, 0), right_elbow=(0, 40, 0)
-    ),
+    "arms_forward": pose(left_elbow=(0, -40, 0), right_elbow=(0, 40, 0)),
     "squat": pose(
         left_hip=(-80, 0, 10), right_hip=(-80, 0, -10), left_knee=(100, 0, 0), right_knee=(100, 0, 0),
         left_ankle=(-20, 0, 0), right_ankle=(-20, 0, 0), spine1=(15, 0, 0), spine2=(10, 0, 0),
@@ -51,6 +49,8 @@ POSES = {
     "head_turned": pose(neck=(0, 20, 0), head=(0, 25, 0)),
     "palms_turned": pose(left_elbow=(50, -70, 0), right_elbow=(-35, 70, 0)),
 }  # fmt: skip
+for _side, _sign in (("left", -1), ("right", 1)):  # raised forward from hanging, elbows down
+    POSES["arms_forward"][JOINT[f"{_side}_shoulder"]] = turn(x=-70) @ turn(z=_sign * 80)
 
 
 def person(
@@ -84,7 +84,7 @@ def _look_at(p_camera: Array) -> Array:
     """Camera axes from the axes of a camera that looks straight at a point (the shortest rotation)."""
     ray = p_camera / np.linalg.norm(p_camera)
     axis = np.cross([0.0, 0.0, 1.0], ray)
-    sine = np.linalg.norm(axis)
+    sine = float(np.linalg.norm(axis))
     return axis_angle_to_matrix(axis / max(sine, 1e-12) * np.arctan2(sine, ray[2]))
 
 

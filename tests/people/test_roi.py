@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from mocap.people.roi import (
+    AxisFilter,
+    apply_affine,
+    crop,
+    crop_from_frame,
+    frame_from_crop,
+    is_usable,
+    roi_from_points,
+)
+from mocap.types import Roi
+
+
+def test_roi_of_an_upright_person() -> None:
+    roi = roi_from_points(np.array([300, 200]), np.array([300, 100]))
+    assert roi == Roi((300.0, 200.0), 250.0, 0.0)
+
+
+@pytest.mark.parametrize("degrees", [-179, -90, -30, 0, 45, 90, 135, 180])
+def test_the_head_is_up_in_the_crop(degrees: float) -> None:
+    angle = math.radians(degrees)
+    center = np.array([400.0, 300.0])
+    top = center + 80 * np.array([math.sin(angle), -math.cos(angle)])  # clockwise from up
+    roi = roi_from_points(center, top)
+    assert -math.pi <= roi.rotation < math.pi
+    assert math.cos(roi.rotation - angle) == pytest.approx(1)
+    in_crop = apply_affine(crop_from_frame(roi), np.stack([center, top]))
+    assert np.allclose(in_crop, [(128, 128), (128, 128 - 128 / 1.25)], atol=1e-3)
+
+
+def test_pixel_to_crop_to_pixel() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        roi = Roi(tuple(rng.uniform(-100, 4000, 2)), rng.uniform(20, 3000), rng.uniform(-math.pi, math.pi))
+        points = rng.uniform(0, 4000, (33, 2))
+        back = apply_affine(frame_from_crop(roi), apply_affine(crop_from_frame(roi), points))
+        assert np.abs(back - points).max() < 1e-3
+
+
+def test_crop_shows_what_the_map_says() -> None:
+    y, x = np.mgrid[:300, :400]
+    rgb = np.stack([x // 2, y // 2, np.zeros_like(x)], axis=-1).astype(np.uint8)
+    roi = Roi((200.0, 150.0), 120.0, 0.7)
+    picture = crop(rgb, roi).astype(float)
+    indices = np.array([(10, 20), (128, 128), (250, 100)])
+    expected = apply_affine(frame_from_crop(roi), indices)
+    assert np.abs(picture[indices[:, 1], indices[:, 0], :2] * 2 - expected).max() < 2.5
+
+
+def test_crop_of_a_turned_picture_is_the_same() -> None:
+    """Turning the person and the square together changes nothing for the network."""
+    rng = np.random.default_rng(1)
+    rgb = cv2.GaussianBlur(rng.integers(0, 255, (401, 401, 3), np.uint8), (0, 0), 6)
+    straight = crop(rgb, Roi((200.0, 200.0), 200.0, 0.0)).astype(float)
+    for degrees in (30, 90, -120):
+        turned = cv2.warpAffine(rgb, cv2.getRotationMatrix2D((200, 200), -degrees, 1), (401, 401))
+        again = crop(turned, Roi((200.0, 200.0), 200.0, math.radians(degrees))).astype(float)
+        assert np.abs(again - straight).mean() < 1
+        assert np.abs(crop(turned, Roi((200.0, 200.0), 200.0, 0.0)) - straight).mean() > 2
+
+
+def test_beyond_the_frame_its_border_repeats() -> None:
+    rgb = np.zeros((50, 60, 3), np.uint8)
+    rgb[:, -1] = 200
+    picture = crop(rgb, Roi((59.0, 25.0), 40.0, 0.0))
+    assert (picture[:, 140:] == 200).all()
+
+
+@pytest.mark.parametrize(
+    "roi",
+    [
+        Roi((math.nan, 10), 50, 0),
+        Roi((10, 10), math.inf, 0),
+        Roi((10, 10), 50, math.nan),
+        Roi((10, 10), 0.5, 0),
+        Roi((10, 10), 1e6, 0),
+        Roi((-500, 10), 100, 0),
+        Roi((10, 2000), 100, 0),
+    ],
+)
+def test_squares_without_a_person_are_refused(roi: Roi) -> None:
+    assert not is_usable(roi, 640, 480)
+    assert is_usable(Roi((-20, 470), 100, 1), 640, 480)
+
+
+def test_axis_filter_rests_at_rest_and_follows_motion() -> None:
+    axis = np.array([(300, 200), (300, 100)], np.float32)
+    rng = np.random.default_rng(0)
+    filtered = AxisFilter.start(0.0, axis)
+    at_rest = [filtered.update(i / 30, axis + rng.normal(0, 1, (2, 2)).astype(np.float32)) for i in range(1, 90)]
+    assert np.std([one - axis for one in at_rest]) < 0.3  # of 1 px
+    for i in range(90, 150):
+        moving = axis + np.float32(10 * (i - 89))
+        last = filtered.update(i / 30, moving)
+    assert np.abs(last - moving).max() < 25  # px behind, at 300 px/s
+    assert np.array_equal(filtered.update(0.0, axis), axis)  # no time has passed
