@@ -1,4 +1,4 @@
-"""What ships with the package: the skeleton, the landmarks' places on the body, the demo clips. All made by training/."""
+"""What ships with the package: skeleton, landmark places, demo clips. All made by training/."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from mocap.types import Array
 
 
 def matrix_to_quat_xyzw(R: Array) -> Array:
-    """Rotation matrices (..., 3, 3) -> unit quaternions (..., 4), XYZW, w >= 0 (Shepperd's method, all four branches)."""
+    """Rotation matrices (..., 3, 3) -> unit quaternions (..., 4), XYZW, w >= 0 (Shepperd's method, four branches)."""
     m = np.asarray(R)
     m00, m11, m22 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     # Row k is the quaternion times four times its k-th entry, so the matrix of rows is symmetric.

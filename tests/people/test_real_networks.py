@@ -23,7 +23,8 @@ import cv2
 import mediapipe
 import numpy as np
 
-path, out, last, step = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+path, out, last, noise = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+rng = np.random.default_rng(0)
 pose = mediapipe.solutions.pose.Pose(model_complexity=1, smooth_landmarks=False)
 capture = cv2.VideoCapture(path)
 landmarks = []
@@ -31,8 +32,9 @@ for index in range(last):
     ok, bgr = capture.read()
     if not ok:
         break
-    if index % step:
-        continue
+    if noise:
+        levels = bgr + rng.integers(-noise, noise + 1, bgr.shape)
+        bgr = np.clip(levels, 0, 255).astype(np.uint8)
     found = pose.process(np.ascontiguousarray(bgr[..., ::-1])).pose_landmarks
     size = bgr.shape[1::-1]
     points = [(p.x, p.y) for p in found.landmark] if found else np.full((33, 2), np.nan)
@@ -42,14 +44,14 @@ np.save(out, np.array(landmarks))
 
 
 def frames(path: Path, last: int, step: int = 1) -> Iterator[Frame]:
-    """Frames of a video. MediaPipe's solutions assume 30 frames a second, whatever the clip has: so does this."""
+    """Every ``step``th frame of a video, at 30 frames a second: MediaPipe's solutions assume it for any clip."""
     capture = cv2.VideoCapture(str(path))
     for index in range(last):
         ok, bgr = capture.read()
         if not ok:
             break
         if index % step == 0:
-            yield Frame(index, index // step / 30, np.ascontiguousarray(bgr[..., ::-1]))
+            yield Frame(index, index / 30, np.ascontiguousarray(bgr[..., ::-1]))
     capture.release()
 
 
@@ -68,30 +70,31 @@ def demo(name: str) -> Path:
     return path
 
 
-def compare(path: Path, tracker: Tracker, tmp_path: Path, last: int, step: int = 1) -> tuple[np.ndarray, float]:
+def mediapipe_landmarks(path: Path, out: Path, last: int, noise: int = 0) -> np.ndarray:
+    """Landmarks (T, 33, 2) px of ``mediapipe.solutions.pose``, NaN where it sees nobody."""
+    subprocess.run([sys.executable, "-c", _MEDIAPIPE, str(path), str(out), str(last), str(noise)], check=True)
+    return np.load(out)
+
+
+def compare(theirs: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, float]:
     """Distances (N, 33), in heights of the person, where both see the same one; the share of frames that agree."""
-    out = tmp_path / "mediapipe.npy"
-    subprocess.run([sys.executable, "-c", _MEDIAPIPE, str(path), str(out), str(last), str(step)], check=True)
-    reference = np.load(out)
-    ours = [tracker.update(frame) for frame in frames(path, last, step)]
-    assert len(ours) == len(reference)
-    distances, agree = [], 0
-    for persons, theirs in zip(ours, reference, strict=True):
-        agree += bool(persons) == bool(np.isfinite(theirs[0, 0]))
-        if persons and np.isfinite(theirs[0, 0]):
-            height = np.ptp(theirs, axis=0).max()  # the longer side: some cameras are turned on their side
-            distance = np.linalg.norm(persons[0].landmarks_px[:, :2] - theirs, axis=1) / height
-            if np.median(distance) < 0.2:  # else it is somebody else
-                distances.append(distance)
-    share = agree / len(ours)
-    print(
-        f"{path.name}: median {np.median(distances):.3%} of the height, same frames {share:.1%}, {len(distances)} compared"
-    )
-    return np.array(distances), share
+    seen, others_seen = np.isfinite(theirs[:, 0, 0]), np.isfinite(others[:, 0, 0])
+    both = seen & others_seen
+    height = np.ptp(theirs[both], axis=1).max(axis=1)  # the longer side: some cameras are turned on their side
+    distances = np.linalg.norm(theirs[both] - others[both], axis=-1) / height[:, None]
+    distances = distances[np.median(distances, axis=1) < 0.2]  # else it is somebody else
+    return distances, float((seen == others_seen).mean())
+
+
+def our_landmarks(path: Path, tracker: Tracker, last: int) -> np.ndarray:
+    """Landmarks (T, 33, 2) px of the first person, NaN where there is nobody."""
+    persons = [tracker.update(frame) for frame in frames(path, last)]
+    return np.array([one[0].landmarks_px[:, :2] if one else np.full((33, 2), np.nan) for one in persons])
 
 
 def test_agrees_with_mediapipe_on_the_demo(make_tracker: Callable[[int], Tracker], tmp_path: Path) -> None:
-    distances, share = compare(demo("demo.mp4"), make_tracker(1), tmp_path, last=120)
+    theirs = mediapipe_landmarks(demo("demo.mp4"), tmp_path / "theirs.npy", 120)
+    distances, share = compare(theirs, our_landmarks(demo("demo.mp4"), make_tracker(1), 120))
     assert share == 1
     assert len(distances) == 120
     assert np.median(distances) <= 0.01
@@ -108,17 +111,36 @@ def test_agrees_with_mediapipe_on_the_demo(make_tracker: Callable[[int], Tracker
         ("clips/outdoor_walk.mp4", 160, 0.95),  # after that MediaPipe jumps to another person
         ("desk_a/cam_0.mp4", 48, 1.0),
         ("desk_a/cam_1.mp4", 48, 1.0),
-        ("desk_b/cam_0.mp4", 57, 1.0),
         ("desk_b/cam_3.mp4", 57, 1.0),
     ],
 )
 def test_agrees_with_mediapipe_on_real_clips(
     make_tracker: Callable[[int], Tracker], shared: Path, tmp_path: Path, name: str, last: int, min_share: float
 ) -> None:
-    distances, share = compare(shared / "media" / name, make_tracker(1), tmp_path, last)
+    theirs = mediapipe_landmarks(shared / "media" / name, tmp_path / "theirs.npy", last)
+    distances, share = compare(theirs, our_landmarks(shared / "media" / name, make_tracker(1), last))
+    print(
+        f"{name}: median {np.median(distances):.3%} of the height, same frames {share:.1%}, {len(distances)} compared"
+    )
     assert share >= min_share
     assert len(distances) > 0.5 * last
     assert np.median(distances) <= 0.01
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("name", "last"), [("desk_a/cam_2.mp4", 48), ("desk_b/cam_0.mp4", 57)])
+def test_agrees_where_mediapipe_hardly_agrees_with_itself(
+    make_tracker: Callable[[int], Tracker], shared: Path, tmp_path: Path, name: str, last: int
+) -> None:
+    """Half a body behind a desk: there MediaPipe moves by 1 % and 2 % of the height when every value of the picture
+    is off by up to one grey level. Nobody can be nearer to it than it is to itself."""
+    path = shared / "media" / name
+    theirs = mediapipe_landmarks(path, tmp_path / "theirs.npy", last)
+    itself, _ = compare(theirs, mediapipe_landmarks(path, tmp_path / "noisy.npy", last, noise=1))
+    distances, share = compare(theirs, our_landmarks(path, make_tracker(1), last))
+    print(f"{name}: median {np.median(distances):.3%}, MediaPipe with noise {np.median(itself):.3%}")
+    assert share == 1
+    assert np.median(distances) <= 1.25 * np.median(itself)
 
 
 @pytest.mark.parametrize("step", [1, 3])
@@ -130,7 +152,6 @@ def test_ids_follow_the_ground_truth_through_a_crossing(make_tracker: Callable[[
     apart_frames = 0
     for index, frame in enumerate(frames(path, truth.shape[1], step)):
         points = truth[:, frame.index]
-        frame = Frame(frame.index, frame.index / 30, frame.rgb)
         persons = tracker.update(frame)
         height = np.ptp(points[..., 1], axis=1)
         hips = points[:, [23, 24]].mean(axis=1)
