@@ -43,8 +43,8 @@ _RANGES: dict[str, tuple[_Triple, _Triple, _Triple, _Triple, _Triple]] = {
 class JointLimits:
     """Charts, limits and neutral pose of all joints; pelvis, toes and hands have no range."""
 
-    _elbows: NDArray[np.intp] = field(init=False, repr=False)
-    _middle_T: Array = field(init=False, repr=False)
+    _elbows: slice = field(init=False, repr=False)  # their rows among ``joints``, left and right
+    middle_T: Array = field(init=False, repr=False)  # (n, 3, 3) of the ranges of ``joints``, transposed
     joints: NDArray[np.intp]  # (n,) the joints that move
     R_middle: Array  # (24, 3, 3)
     R_neutral: Array  # (24, 3, 3) a standing person, arms hanging
@@ -54,51 +54,52 @@ class JointLimits:
     upper: Array  # (24, 3) rad
 
     def __post_init__(self) -> None:
-        elbows = [JOINT["left_elbow"], JOINT["right_elbow"]]
-        object.__setattr__(self, "_elbows", np.flatnonzero(np.isin(self.joints, elbows)))
-        object.__setattr__(self, "_middle_T", np.swapaxes(self.R_middle[self.joints], -1, -2))
+        left = int(np.flatnonzero(self.joints == JOINT["left_elbow"])[0])
+        object.__setattr__(self, "_elbows", slice(left, left + 2))
+        object.__setattr__(self, "middle_T", np.swapaxes(self.R_middle[self.joints], -1, -2))
 
     def chart(self, R_parent_joint: Array) -> Array:
-        """Rotations (n, 3, 3) of ``joints``, in their order -> their angles (n, 3), rad."""
-        return self.chart_from_logs(fast_log(self.about_middle(R_parent_joint)), R_parent_joint)
-
-    def about_middle(self, R_parent_joint: Array) -> Array:
-        """Rotations (n, 3, 3) of ``joints``, in their order, seen from the middles of their ranges."""
-        return self._middle_T @ R_parent_joint
+        """Rotations (..., n, 3, 3) of ``joints``, in their order -> their angles (..., n, 3), rad."""
+        return self.chart_from_logs(fast_log(self.middle_T @ R_parent_joint), R_parent_joint)
 
     def chart_from_logs(self, angles: Array, R_parent_joint: Array) -> Array:
-        """:meth:`chart`, given the logarithms (n, 3) of :meth:`about_middle`, which are overwritten."""
-        R = R_parent_joint[self._elbows]
-        angles[self._elbows, 0] = np.arctan2(-R[:, 1, 2], R[:, 1, 1])
-        angles[self._elbows, 1] = np.arctan2(-R[:, 2, 0], R[:, 0, 0])
-        angles[self._elbows, 2] = np.arcsin(np.clip(R[:, 1, 0], -1, 1))
+        """:meth:`chart`, given the logarithms (..., n, 3) of ``middle_T @ R``, which are overwritten."""
+        R, elbows = R_parent_joint[..., self._elbows, :, :], angles[..., self._elbows, :]
+        elbows[..., 0] = np.arctan2(-R[..., 1, 2], R[..., 1, 1])
+        elbows[..., 1] = np.arctan2(-R[..., 2, 0], R[..., 0, 0])
+        elbows[..., 2] = np.arcsin(np.minimum(np.maximum(R[..., 1, 0], -1.0), 1.0))
         return angles
 
     def from_chart(self, angles: Array) -> Array:
         """Inverse of :meth:`chart`."""
         R = self.R_middle[self.joints] @ fast_exp(angles)
-        R[self._elbows] = _yzx(*angles[self._elbows].T)
+        R[..., self._elbows, :, :] = _yzx(*np.moveaxis(angles[..., self._elbows, :], -1, 0))
         return R
 
     def chart_jacobian(self, angles: Array) -> Array:
-        """Change of the angles (n, 3) by right increments of the rotations, (n, 3, 3)."""
+        """Change of the angles (..., n, 3) by right increments of the rotations, (..., n, 3, 3)."""
         J = inverse_right_jacobian(angles)
-        x, _, z = angles[self._elbows].T
-        z = np.clip(z, -1.4, 1.4)
+        x, z = angles[..., self._elbows, 0], angles[..., self._elbows, 2]
+        z = np.minimum(np.maximum(z, -1.4), 1.4)
         sx, cx, tz, cz = np.sin(x), np.cos(x), np.tan(z), np.cos(z)
-        zero, one = np.zeros_like(x), np.ones_like(x)
-        rows = [[one, -tz * cx, tz * sx], [zero, cx / cz, -sx / cz], [zero, sx, cx]]
-        J[self._elbows] = np.moveaxis(np.array(rows), -1, 0)
+        elbows = J[..., self._elbows, :, :]
+        elbows[..., 0, 0], elbows[..., 0, 1], elbows[..., 0, 2] = 1.0, -tz * cx, tz * sx
+        elbows[..., 1, 0], elbows[..., 1, 1], elbows[..., 1, 2] = 0.0, cx / cz, -sx / cz
+        elbows[..., 2, 0], elbows[..., 2, 1], elbows[..., 2, 2] = 0.0, sx, cx
         return J
 
     def clamp(self, R_parent_joint: Array) -> Array:
-        """Bring local rotations (24, 3, 3) into the limits; entry 0, toes and hands pass unchanged."""
+        """Bring local rotations (..., 24, 3, 3) into the limits; entry 0, toes and hands pass unchanged."""
         rows = self.joints
-        angles = self.chart(R_parent_joint[rows])
+        angles = self.chart(R_parent_joint[..., rows, :, :])
         clamped = np.minimum(np.maximum(angles, self.lower[rows]), self.upper[rows])
-        outside = np.any(clamped != angles, axis=-1)
-        limited = np.array(R_parent_joint)
-        limited[rows[outside]] = self.from_chart(clamped)[outside]
+        outside = (clamped != angles).any(-1)
+        if not outside.any():
+            return R_parent_joint
+        limited = R_parent_joint.copy()
+        moved = limited[..., rows, :, :]
+        moved[outside] = self.from_chart(clamped)[outside]
+        limited[..., rows, :, :] = moved
         return limited
 
     def excess(self, R_parent_joint: Array) -> Array:

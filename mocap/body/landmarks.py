@@ -41,7 +41,13 @@ class LandmarkAnchors:
 
     def offsets(self, betas: Array) -> Array:
         """Shape (..., 10) -> offsets in the joints' frames (..., 33, 3) m."""
-        return self.offset + np.einsum("lck,...k->...lc", self.directions, betas)
+        offset = self.directions.reshape(-1, betas.shape[-1]) @ betas[..., None]
+        return self.offset + offset.reshape(*betas.shape[:-1], *self.offset.shape)
+
+    def landmarks(self, R_global: Array, p_joint: Array, betas: Array) -> Array:
+        """The landmarks (..., 33, 3) m of a body by its joints' axes (..., 24, 3, 3) and places (..., 24, 3) m."""
+        offsets = (R_global[..., self.joint, :, :] @ self.offsets(betas)[..., None])[..., 0]
+        return p_joint[..., self.joint, :] + offsets
 
 
 @lru_cache(maxsize=1)
@@ -77,5 +83,4 @@ def landmarks_from_pose(
     skeleton = skeleton or load_skeleton()
     anchors = anchors or load_landmark_anchors()
     R_global = global_rotations(R_parent_joint)
-    p_joint = skeleton.joints(R_global, p_root, betas)[..., anchors.joint, :]
-    return p_joint + (R_global[..., anchors.joint, :, :] @ anchors.offsets(betas)[..., None])[..., 0]
+    return anchors.landmarks(R_global, skeleton.joints(R_global, p_root, betas), betas)

@@ -1,4 +1,4 @@
-"""Rotation vectors in small batches, for solvers that call this thousands of times a second: float64, (n, ...) only."""
+"""Rotation vectors in small batches, for solvers that call this thousands of times a second: float64 only."""
 
 from __future__ import annotations
 
@@ -9,40 +9,37 @@ from mocap.body.rotations import matrix_to_axis_angle
 
 Array64 = NDArray[np.float64]
 _EYE = np.eye(3)
+# Vector -> the entries of its cross product's matrix; matrix entries -> sine times axis, cosine (less a constant). As
+# products with constants these cost a call each, where assembling entries costs ten.
+_CROSS = np.array([[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]], float)
+_SINE_COSINE = 0.5 * np.concatenate([_CROSS, np.eye(3).reshape(1, 9)]).T.copy()  # (9, 4)
 
 
 def fast_exp(r: Array64) -> Array64:
-    """Rotation vectors (n, 3) -> matrices (n, 3, 3)."""
-    x, y, z = r[:, 0], r[:, 1], r[:, 2]
-    angle = np.maximum(np.sqrt(x * x + y * y + z * z), 1e-8)
-    K = _cross_matrix(x, y, z)
-    first, second = np.sin(angle) / angle, (1 - np.cos(angle)) / angle**2
-    return _EYE + first[:, None, None] * K + second[:, None, None] * (K @ K)
+    """Rotation vectors (..., 3) -> matrices (..., 3, 3)."""
+    angle = np.maximum(np.sqrt((r * r).sum(-1)), 1e-8)[..., None, None]
+    K = cross_matrix(r)
+    return _EYE + (np.sin(angle) / angle) * K + ((1 - np.cos(angle)) / (angle * angle)) * (K @ K)
 
 
 def fast_log(R: Array64) -> Array64:
-    """Matrices (n, 3, 3) -> rotation vectors (n, 3); the careful path is taken near half turns only."""
-    cosine = (R[:, 0, 0] + R[:, 1, 1] + R[:, 2, 2] - 1) / 2
-    if cosine.min() < -0.95:
-        return np.asarray(matrix_to_axis_angle(R), np.float64)
-    v = np.empty((len(R), 3))
-    np.subtract(R[:, 2, 1], R[:, 1, 2], out=v[:, 0])
-    np.subtract(R[:, 0, 2], R[:, 2, 0], out=v[:, 1])
-    np.subtract(R[:, 1, 0], R[:, 0, 1], out=v[:, 2])
-    v *= 0.5
+    """Matrices (..., 3, 3) -> rotation vectors (..., 3); those near half turns take the careful path."""
+    sine_cosine = R.reshape(*R.shape[:-2], 9) @ _SINE_COSINE
+    v, cosine = sine_cosine[..., :3], sine_cosine[..., 3] - 0.5
     sine = np.maximum(np.sqrt((v * v).sum(-1)), 1e-9)
-    return v * (np.arctan2(sine, cosine) / sine)[:, None]
+    v = v * (np.arctan2(sine, cosine) / sine)[..., None]
+    far = cosine < -0.95
+    if far.any():
+        v[far] = matrix_to_axis_angle(R[far])
+    return v
 
 
 def inverse_right_jacobian(r: Array64) -> Array64:
-    """Of the rotation vector by a right increment, (n, 3) -> (n, 3, 3), to second order."""
-    x, y, z = r[:, 0], r[:, 1], r[:, 2]
-    K = _cross_matrix(x, y, z)
+    """Of the rotation vector by a right increment, (..., 3) -> (..., 3, 3), to second order."""
+    K = cross_matrix(r)
     return _EYE + 0.5 * K + (K @ K) / 12
 
 
-def _cross_matrix(x: Array64, y: Array64, z: Array64) -> Array64:
-    K = np.zeros((len(x), 3, 3))
-    K[:, 0, 1], K[:, 0, 2], K[:, 1, 2] = -z, y, -x
-    K[:, 1, 0], K[:, 2, 0], K[:, 2, 1] = z, -y, x
-    return K
+def cross_matrix(v: Array64) -> Array64:
+    """Vectors (..., 3) -> the matrices (..., 3, 3) of their cross product with another."""
+    return (v @ _CROSS).reshape(*v.shape, 3)

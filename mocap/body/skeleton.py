@@ -22,13 +22,20 @@ NUM_JOINTS = 24
 NUM_BETAS = 10
 
 
-def _levels() -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _levels() -> list[tuple[slice, slice | NDArray[np.int64]]]:
     """Joints by their distance from the pelvis, with their parents: a whole level is posed at once."""
     depth = [0] * NUM_JOINTS
     for joint in range(1, NUM_JOINTS):
         depth[joint] = depth[PARENTS[joint]] + 1
-    levels = [np.array([j for j in range(NUM_JOINTS) if depth[j] == d]) for d in range(1, max(depth) + 1)]
-    return [(joints, np.array([PARENTS[j] for j in joints])) for joints in levels]
+    levels = [[j for j in range(NUM_JOINTS) if depth[j] == d] for d in range(1, max(depth) + 1)]
+    return [(slice(level[0], level[-1] + 1), _as_slice([PARENTS[j] for j in level])) for level in levels]
+
+
+def _as_slice(joints: list[int]) -> slice | NDArray[np.int64]:
+    """Joints that follow each other, or one that repeats, as a slice: indexing with it copies nothing."""
+    first, last = joints[0], joints[-1]
+    follow = joints in ([first] * len(joints), list(range(first, last + 1)))
+    return slice(first, last + 1) if follow else np.array(joints)
 
 
 def _chains() -> NDArray[np.float64]:
@@ -40,7 +47,7 @@ def _chains() -> NDArray[np.float64]:
 
 
 _LEVELS = _levels()
-_CHAINS = _chains()
+CHAINS = _chains()  # (24, 24)
 _PARENT_OF = np.asarray(PARENTS[1:])  # of joints 1 to 23
 
 
@@ -49,7 +56,7 @@ def global_rotations(R_parent_joint: Array) -> Array:
     R_global = np.empty_like(R_parent_joint)
     R_global[..., 0, :, :] = R_parent_joint[..., 0, :, :]
     for joints, parents in _LEVELS:
-        R_global[..., joints, :, :] = R_global[..., parents, :, :] @ R_parent_joint[..., joints, :, :]
+        np.matmul(R_global[..., parents, :, :], R_parent_joint[..., joints, :, :], out=R_global[..., joints, :, :])
     return R_global
 
 
@@ -73,7 +80,8 @@ class Skeleton:
 
     def rest_joints(self, betas: Array) -> Array:
         """Shape (..., 10) -> rest joints (..., 24, 3) m."""
-        return self.mean + np.einsum("jck,...k->...jc", self.directions, betas)
+        offset = self.directions.reshape(-1, betas.shape[-1]) @ betas[..., None]
+        return self.mean + offset.reshape(*betas.shape[:-1], *self.mean.shape)
 
     def offsets(self, betas: Array) -> Array:
         """Shape (..., 10) -> each joint from its parent in the rest pose (..., 24, 3) m; entry 0 is the rest pelvis."""
@@ -101,7 +109,7 @@ class Skeleton:
         bones = np.empty_like(offsets)  # from parent to joint, in the frame of p_root
         bones[..., 0, :] = p_root
         bones[..., 1:, :] = (R_global[..., _PARENT_OF, :, :] @ offsets[..., 1:, :, None])[..., 0]
-        return _CHAINS.astype(bones.dtype) @ bones
+        return CHAINS.astype(bones.dtype) @ bones
 
 
 @lru_cache(maxsize=1)

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from mocap.batch import join, split
 from mocap.body.skeleton import Skeleton, load_skeleton
 from mocap.config import MotionConfig
-from mocap.motion.ground import LEVEL_FROM_CAMERA, Ground
+from mocap.motion.ground import LEVEL_FROM_CAMERA, Ground, Sight
 from mocap.motion.one_euro import stretch_of
-from mocap.motion.person import GAP_S, PersonMotion
+from mocap.motion.people import GAP_S, People, PeopleState, stranger
 from mocap.types import BodyPose, Camera, Person, PoseEstimate
 
 _FORGET_S = 2.0  # longer than the tracker remembers a lost person; ids are never reused
@@ -24,9 +25,9 @@ class Motion:
     """
 
     def __init__(self, config: MotionConfig, skeleton: Skeleton | None = None) -> None:
-        self._skeleton = skeleton or load_skeleton()
-        self._stretch = stretch_of(config.smoothing)
-        self._persons: dict[int, PersonMotion] = {}
+        self._people = People(skeleton or load_skeleton(), stretch_of(config.smoothing))
+        self._stranger = stranger()
+        self._states: dict[int, PeopleState] = {}
         self._ground = Ground()
         self._last_t: float | None = None
 
@@ -55,25 +56,26 @@ class Motion:
             The poses in the world, in the order of ``estimates``, and the camera with its place in that world.
         """
         by_id = {person.track_id: person for person in persons}
-        present = [self._person(estimate.track_id) for estimate in estimates]
-        for state, estimate in zip(present, estimates, strict=True):
-            state.place(t, estimate, by_id.get(estimate.track_id), camera, self._ground)
-        self._update_ground(t, present)
-        poses = tuple(state.pose(self._ground) for state in present)
-        self._persons = {i: state for i, state in self._persons.items() if t - state.last_t <= _FORGET_S}
+        ids = [estimate.track_id for estimate in estimates]
+        poses: tuple[BodyPose, ...] = ()
+        if ids:
+            state = join([self._states.get(track_id, self._stranger) for track_id in ids])
+            seen = [by_id.get(track_id) for track_id in ids]
+            state, placed = self._people.place(t, state, estimates, seen, camera, self._ground)
+            first = min([*ids, *self._states])
+            sight = placed.sight(ids.index(first), state.feet) if first in ids else None
+            self._update_ground(t, sight)
+            state, poses = self._people.poses(t, ids, state, placed, self._ground)
+            self._states.update(zip(ids, split(state, len(ids)), strict=True))
+        else:
+            self._update_ground(t, None)
+        self._states = {i: state for i, state in self._states.items() if t - state.t[0] <= _FORGET_S}
         return poses, self._placed(camera)
 
-    def _person(self, track_id: int) -> PersonMotion:
-        if track_id not in self._persons:
-            self._persons[track_id] = PersonMotion(track_id, self._skeleton, self._stretch)
-        return self._persons[track_id]
-
-    def _update_ground(self, t: float, present: Sequence[PersonMotion]) -> None:
+    def _update_ground(self, t: float, sight: Sight | None) -> None:
         dt = 0.0 if self._last_t is None else t - self._last_t
         self._last_t = t
-        first = min(self._persons, default=None)
-        sights = [state.sight() for state in present if state.track_id == first]
-        self._ground.update(dt if 0 <= dt <= GAP_S else 0.0, sights[0] if sights else None)
+        self._ground.update(dt if 0 <= dt <= GAP_S else 0.0, sight)
 
     def _placed(self, camera: Camera) -> Camera:
         if self._ground.p_world_camera is None:

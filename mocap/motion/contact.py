@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,19 +21,19 @@ _STAYS_WIDTH = 0.05  # of contact, about one half: a foot with more goes on stan
 _OVER_OTHER_M = 0.09  # a foot this much higher than the other does not stand
 _VELOCITY_S = 0.07  # time constants
 _CONTACT_S = 0.04
-_LIFT_S = 0.05
+_LIFT_S = 0.03
 _LEVEL_S = (0.15, 1.5)  # the ground under a person is followed down, and up, this fast
 _MAX_LIFT_M = 0.25  # further from the floor than this a still foot is on something else: a chair, a step
 
 
 def sole_offsets(rest: Float64) -> Float64:
-    """Heel and ball of both soles (2 feet, 2 points, 3) m from the ankle, in its axes, by the rest joints (24, 3)."""
-    ankle, toes = rest[list(ANKLES)], rest[list(TOES)]
-    floor = toes[:, 1].min() - SOLE_BELOW_TOES_M
-    heel, ball = ankle.copy(), toes.copy()
-    heel[:, 2] -= _HEEL_BEHIND_ANKLE_M
-    heel[:, 1] = ball[:, 1] = floor
-    return np.stack([heel - ankle, ball - ankle], 1)
+    """Heel and ball of both soles (..., 2 feet, 2 points, 3) m from the ankle, in its axes, by the rest joints
+    (..., 24, 3)."""
+    ankle, toes = rest[..., ANKLES, :], rest[..., TOES, :]
+    soles = np.stack([ankle, toes], -2)
+    soles[..., 0, 2] -= _HEEL_BEHIND_ANKLE_M
+    soles[..., 1] = toes[..., 1].min(-1)[..., None, None] - SOLE_BELOW_TOES_M
+    return soles - ankle[..., None, :]
 
 
 def leg_length(rest: Float64) -> float:
@@ -39,72 +41,87 @@ def leg_length(rest: Float64) -> float:
     return float(rest[0, 1] - rest[list(TOES), 1].min() + SOLE_BELOW_TOES_M)
 
 
+@dataclass(frozen=True)
+class Feet:
+    """Contact of P persons' feet, and the vertical lock that holds standing feet on the floor."""
+
+    contact: Float64  # (P, 2)
+    lift_m: Float64  # (P,)
+    level_m: Float64  # (P,) where a person's lowest foot usually is: errors of depth and pitch move it
+    rays: Float64  # (P, 2, 2, 2) of the last frame
+    velocity: Float64  # (P, 2, 2, 2) m/s across the line of sight
+
+
+def unknown_feet() -> Feet:
+    """Of one person before the first frame."""
+    return Feet(np.zeros((1, 2)), np.zeros(1), np.zeros(1), np.zeros((1, 2, 2, 2)), np.zeros((1, 2, 2, 2)))
+
+
 class FootContact:
-    """Contact of the two feet from the height and the speed of their soles, and a soft vertical lock on the floor."""
+    """Contact of the feet from the height and the speed of their soles, and a soft vertical lock on the floor."""
 
     def __init__(self, stretch: float) -> None:
         self._stretch = stretch
-        self.contact: Float64 = np.zeros(2)
-        self.lift_m = 0.0
-        self._level_m = 0.0  # where this person's lowest foot usually is: errors of depth and pitch move it
-        self.reset()
 
-    def reset(self) -> None:
-        """Forget the speeds, after a gap in time."""
-        self._last: Float64 | None = None
-        self._velocity = np.zeros((2, 2, 2))
-
-    def update(self, dt: float, heights: Float64, rays: Float64, depth_m: float, seen: NDArray[np.bool_]) -> None:
+    def step(
+        self, last: Feet, dt: Float64, heights: Float64, rays: Float64, depth_m: Float64, seen: NDArray[np.bool_]
+    ) -> Feet:
         """Take the next sample.
 
         Args:
-            dt: Seconds since the last sample.
-            heights: (2 feet, heel and ball) m over the floor, before the lift.
-            rays: (2 feet, heel and toes, 2) where the picture shows them, px over the focal length. Standing and
+            last: What was known.
+            dt: (P,) s since the last sample; 0 where there was none of late.
+            heights: (P, 2 feet, heel and ball) m over the floor, before the lift.
+            rays: (P, 2 feet, heel and toes, 2) where the picture shows them, px over the focal length. Standing and
                 swinging differ in the picture already, and there no error of the depth moves a standing foot.
-            depth_m: Distance of the body, to give speeds in m/s.
-            seen: (2,) whether the foot is visible; a hidden one is no contact.
+            depth_m: (P,) distance of the body, to give speeds in m/s.
+            seen: (P, 2) whether the foot is visible; a hidden one is no contact.
         """
-        if self._last is not None and dt > 0:
-            step = np.where(seen[:, None, None], rays - self._last, 0.0) * depth_m
-            self._velocity += _share(dt, _VELOCITY_S) * (step / dt - self._velocity)
-            if seen.any():
-                self._follow_level(dt, float(heights.min()))
-            target = np.where(seen, self._stands(heights), 0.0)
-            self.contact = self.contact + _share(dt, _CONTACT_S) * (target - self.contact)
-            self._lift(dt, heights.min(1))
-        self._last = rays.copy()
+        scale = depth_m / np.maximum(dt, 1e-9)
+        velocity = np.where(seen[..., None, None], rays - last.rays, 0.0) * scale[:, None, None, None]
+        velocity = last.velocity + _share(dt, _VELOCITY_S)[:, None, None, None] * (velocity - last.velocity)
+        lowest = heights.min((1, 2))
+        level = _follow_level(last.level_m, np.where(seen.any(1), dt, 0.0), lowest)
+        target = seen * _stands(heights, lowest, level, velocity, last.contact)
+        contact = last.contact + _share(dt, _CONTACT_S)[:, None] * (target - last.contact)
+        return Feet(contact, self._lift(last.lift_m, dt, contact, heights.min(2)), level, rays, velocity)
 
-    def _follow_level(self, dt: float, lowest: float) -> None:
-        lowest = float(np.clip(lowest, -_MAX_LIFT_M, _MAX_LIFT_M))
-        time_constant = _LEVEL_S[0] if lowest < self._level_m else _LEVEL_S[1]
-        self._level_m += _share(dt, time_constant) * (lowest - self._level_m)
-
-    def _stands(self, heights: Float64) -> Float64:
-        """Contact (2,) of this moment: a point of the foot is slow, and near the floor when it comes to rest.
-
-        A foot that stands goes on standing until it moves: a squat moves the computed depth, and with it the computed
-        heights of both feet, by more than a step does.
-        """
-        speed = np.sqrt((self._velocity**2).sum(-1))
-        near = _sigmoid((_NEAR_FLOOR_M - np.abs(heights - self._level_m)) / _HEIGHT_WIDTH_M)
-        near = np.maximum(near, _sigmoid((self.contact[:, None] - 0.5) / _STAYS_WIDTH))
-        low = _sigmoid((_OVER_OTHER_M - (heights - heights.min())) / _HEIGHT_WIDTH_M)
-        return (near * low * _sigmoid((_STILL_SPEED - speed) / _SPEED_WIDTH)).max(1)
-
-    def _lift(self, dt: float, heights: Float64) -> None:
-        """Move the lift towards the value that puts the standing soles, at ``heights`` (2,), on the floor."""
+    def _lift(self, lift_m: Float64, dt: Float64, contact: Float64, heights: Float64) -> Float64:
+        """Move the lift towards the value that puts the standing soles, at ``heights`` (P, 2), on the floor."""
         if self._stretch == 0:  # raw: nothing but what was measured
-            return
-        weight = float(self.contact.sum())
-        if weight > 1e-3:
-            target = float(np.clip(-(self.contact @ heights) / weight, -_MAX_LIFT_M, _MAX_LIFT_M))
-            self.lift_m += float(self.contact.max() * _share(dt, _LIFT_S)) * (target - self.lift_m)
+            return lift_m
+        weight = contact.sum(1)
+        target = -(contact * heights).sum(1) / np.maximum(weight, 1e-3)
+        target = np.minimum(np.maximum(target, -_MAX_LIFT_M), _MAX_LIFT_M)
+        share = (weight > 1e-3) * contact.max(1) * _share(dt, _LIFT_S)
+        return np.asarray(lift_m + share * (target - lift_m))
 
 
-def _share(dt: float, time_constant_s: float) -> float:
-    return 1.0 - float(np.exp(-dt / time_constant_s))
+def _follow_level(level: Float64, dt: Float64, lowest: Float64) -> Float64:
+    lowest = np.minimum(np.maximum(lowest, -_MAX_LIFT_M), _MAX_LIFT_M)
+    time_constant = np.where(lowest < level, *_LEVEL_S)
+    return np.asarray(level + _share(dt, time_constant) * (lowest - level))
+
+
+def _stands(heights: Float64, lowest: Float64, level: Float64, velocity: Float64, contact: Float64) -> Float64:
+    """Contact (P, 2) of this moment: a point of the foot is slow, and near the floor when it comes to rest.
+
+    A foot that stands goes on standing until it moves: a squat moves the computed depth, and with it the computed
+    heights of both feet, by more than a step does.
+    """
+    speed = np.sqrt((velocity * velocity).sum(-1))
+    evidence = np.empty((4, *heights.shape))
+    evidence[0] = (_NEAR_FLOOR_M - np.abs(heights - level[:, None, None])) / _HEIGHT_WIDTH_M
+    evidence[1] = (contact[..., None] - 0.5) / _STAYS_WIDTH
+    evidence[2] = (_OVER_OTHER_M - (heights - lowest[:, None, None])) / _HEIGHT_WIDTH_M
+    evidence[3] = (_STILL_SPEED - speed) / _SPEED_WIDTH
+    near, stays, low, still = _sigmoid(evidence)
+    return np.asarray((np.maximum(near, stays) * low * still).max(-1))
+
+
+def _share(dt: Float64, time_constant_s: Float64 | float) -> Float64:
+    return 1.0 - np.exp(-dt / time_constant_s)
 
 
 def _sigmoid(x: Float64) -> Float64:
-    return 1.0 / (1.0 + np.exp(-np.clip(x, -30, 30)))
+    return 1.0 / (1.0 + np.exp(np.minimum(np.maximum(-x, -30), 30)))

@@ -234,10 +234,13 @@ def upright_knees(joints: Float64) -> int:
     from upright for a level camera."""
     neck, pelvis = joints[JOINT["neck"]], joints[0]
     ankles = joints[list(ANKLES)]
-    thigh, shin = _unit(joints[[1, 2]] - joints[[4, 5]]), _unit(joints[[4, 5]] - ankles)
-    stretched = (thigh * shin).sum(-1) > _STRAIGHT
-    trunk, legs = _unit(neck - pelvis), _unit(pelvis - ankles.mean(0))
-    body = _unit(neck - ankles.mean(0))
+    foot = (ankles[0] + ankles[1]) / 2
+    bones = np.stack(
+        [*joints[[1, 2]] - joints[[4, 5]], *joints[[4, 5]] - ankles, neck - pelvis, pelvis - foot, neck - foot]
+    )
+    unit = bones / np.maximum(np.sqrt((bones * bones).sum(-1, keepdims=True)), 1e-9)
+    thighs, shins, (trunk, legs, body) = unit[:2], unit[2:4], unit[4:]
+    stretched = (thighs * shins).sum(-1) > _STRAIGHT
     return int(stretched.sum()) if trunk @ legs > _STRAIGHT and body[1] > _UPRIGHT else 0
 
 
@@ -247,10 +250,6 @@ def posture_pitch(sight: Sight) -> float:
     seen = sight.joints[JOINT["neck"]] - sight.joints[list(ANKLES)].mean(0)
     forward = wanted[2] * np.cos(sight.heading)  # the rest pose faces +z
     return float(np.arctan2(forward, wanted[1]) - np.arctan2(seen[2], seen[1]))
-
-
-def _unit(v: Float64) -> Float64:
-    return v / np.maximum(np.sqrt((v**2).sum(-1, keepdims=True)), 1e-9)
 
 
 def _weighted_median(values: Float64, weights: Float64) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mocap.body.rotations import matrix_to_quat_xyzw, quat_xyzw_to_matrix
+from mocap.body.rotation_vectors import fast_exp, fast_log
 from mocap.body.skeleton import JOINT_NAMES
 
 Float64 = NDArray[np.float64]
@@ -51,9 +51,18 @@ def stretch_of(smoothing: float) -> float:
     return (2.0 * float(np.clip(smoothing, 0.0, 1.0))) ** 2
 
 
-def smoothing_factor(cutoff_hz: Float64 | float, dt: float, stretch: float = 1.0) -> Float64:
-    """Share of the new sample in [0, 1] that a first-order low-pass takes after ``dt`` seconds."""
-    return np.asarray(dt / (dt + stretch / (2 * np.pi * np.asarray(cutoff_hz)))) if dt > 0 else np.zeros(())
+def smoothing_factor(cutoff_hz: Float64 | float, dt: Float64 | float, stretch: float = 1.0) -> Float64:
+    """Share of the new sample in [0, 1] that a first-order low-pass takes after ``dt`` seconds; 0 without time."""
+    return np.asarray(dt / np.maximum(dt + stretch / (2 * np.pi * np.asarray(cutoff_hz)), 1e-12))
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """State of a filter for P persons of n channels."""
+
+    raw: Float64  # (P, n) or (P, n, 3, 3), the last sample
+    value: Float64  # what the filter made of it
+    speed: Float64  # (P, n) or (P, n, 3) per second
 
 
 class VectorFilter:
@@ -62,27 +71,22 @@ class VectorFilter:
     def __init__(self, min_cutoff: Float64, beta: Float64, stretch: float) -> None:
         """``min_cutoff`` (n,) Hz, ``beta`` (n,) Hz per unit of speed."""
         self._min_cutoff, self._beta, self._stretch = np.asarray(min_cutoff), np.asarray(beta), stretch
-        self.reset()
 
-    def reset(self) -> None:
-        """Forget the past: the next sample passes unchanged."""
-        self._raw: Float64 | None = None
-        self._value = self._speed = np.zeros_like(self._min_cutoff)
+    def start(self, x: Float64) -> Filtered:
+        """The first samples (P, n) pass unchanged."""
+        return Filtered(x, x, np.zeros_like(x))
 
-    def __call__(self, dt: float, x: Float64) -> Float64:
-        """Filter the sample (n,) that comes ``dt`` seconds after the last one."""
-        if self._raw is None:
-            self._value, self._speed = x.copy(), np.zeros_like(x)
-        elif dt > 0:
-            self._speed = self._speed + smoothing_factor(_SPEED_CUTOFF, dt) * ((x - self._raw) / dt - self._speed)
-            cutoff = self._min_cutoff + self._beta * np.abs(self._speed)
-            self._value = self._value + smoothing_factor(cutoff, dt, self._stretch) * (x - self._value)
-        self._raw = x.copy()
-        return self._value.copy()
+    def step(self, last: Filtered, dt: Float64, x: Float64) -> Filtered:
+        """Filter the samples (P, n) that come ``dt`` (P,) seconds after the last ones."""
+        dt = dt[:, None]
+        speed = (x - last.raw) / np.maximum(dt, 1e-9)
+        speed = last.speed + smoothing_factor(_SPEED_CUTOFF, dt) * (speed - last.speed)
+        cutoff = self._min_cutoff + self._beta * np.abs(speed)
+        return Filtered(x, last.value + smoothing_factor(cutoff, dt, self._stretch) * (x - last.value), speed)
 
 
 class RotationFilter:
-    """One-Euro on SO(3), vectorised over joints, with the exponential map at the filtered rotation.
+    """One-Euro on SO(3), vectorised over joints and persons, with the exponential map at the filtered rotation.
 
     Only differences ``R_a^T R_b`` enter, so turning all inputs by one rotation from the left turns the outputs by it.
     """
@@ -90,61 +94,25 @@ class RotationFilter:
     def __init__(self, min_cutoff: Float64, beta: Float64, stretch: float) -> None:
         """``min_cutoff`` (joints,) Hz, ``beta`` (joints,) Hz per rad/s."""
         self._min_cutoff, self._beta, self._stretch = np.asarray(min_cutoff), np.asarray(beta), stretch
-        self.reset()
 
-    def reset(self) -> None:
-        """Forget the past: the next sample passes unchanged."""
-        self._raw: Float64 | None = None
-        self._value = np.tile([0.0, 0.0, 0.0, 1.0], (len(self._min_cutoff), 1))
-        self._speed = np.zeros((len(self._min_cutoff), 3))
+    def start(self, R: Float64) -> Filtered:
+        """The first rotations (P, joints, 3, 3) pass unchanged."""
+        return Filtered(R, R, np.zeros(R.shape[:-1]))
 
-    def __call__(self, dt: float, R: NDArray[np.floating]) -> Float64:
-        """Filter rotations (joints, 3, 3) that come ``dt`` seconds after the last ones; returns proper rotations."""
-        raw = matrix_to_quat_xyzw(np.asarray(R, np.float64))
-        if self._raw is None:
-            self._value, self._speed = raw, np.zeros_like(self._speed)
-        elif dt > 0:
-            steps = _log(_between(np.stack([self._raw, self._value]), raw))  # from the last sample, from the filter
-            self._speed = self._speed + smoothing_factor(_SPEED_CUTOFF, dt) * (steps[0] / dt - self._speed)
-            cutoff = self._min_cutoff + self._beta * np.sqrt((self._speed**2).sum(-1))
-            share = smoothing_factor(cutoff, dt, self._stretch)
-            value = _multiply(self._value, _exp(share[:, None] * steps[1]))
-            self._value = value / np.sqrt((value**2).sum(-1, keepdims=True))
-        self._raw = raw
-        return quat_xyzw_to_matrix(self._value)
+    def step(self, last: Filtered, dt: Float64, R: Float64) -> Filtered:
+        """Filter rotations (P, joints, 3, 3) that come ``dt`` (P,) seconds after the last ones."""
+        dt = dt[:, None]
+        turns = fast_log(np.swapaxes(np.stack([last.raw, last.value]), -1, -2) @ R)  # from the sample, from the filter
+        speed = turns[0] / np.maximum(dt, 1e-9)[..., None]
+        speed = last.speed + smoothing_factor(_SPEED_CUTOFF, dt)[..., None] * (speed - last.speed)
+        cutoff = self._min_cutoff + self._beta * np.sqrt((speed * speed).sum(-1))
+        share = smoothing_factor(cutoff, dt, self._stretch)
+        value = last.value @ fast_exp(share[..., None] * turns[1])
+        # One Newton step to the nearest rotation, so that rounding does not add up.
+        return Filtered(R, 1.5 * value - 0.5 * (value @ (np.swapaxes(value, -1, -2) @ value)), speed)
 
 
 def joint_filter(stretch: float) -> RotationFilter:
     """The filter of the 24 joints' rotations, each with the tuning of its group."""
     tunings = [GROUPS[group] for group in JOINT_GROUPS]
     return RotationFilter(np.array([t.min_cutoff for t in tunings]), np.array([t.beta for t in tunings]), stretch)
-
-
-def _multiply(a: Float64, b: Float64) -> Float64:
-    """Product of unit quaternions (..., 4) XYZW."""
-    av, aw, bv, bw = a[..., :3], a[..., 3:], b[..., :3], b[..., 3:]
-    cross = av[..., _NEXT] * bv[..., _AFTER] - av[..., _AFTER] * bv[..., _NEXT]
-    return np.concatenate([aw * bv + bw * av + cross, aw * bw - (av * bv).sum(-1, keepdims=True)], -1)
-
-
-def _between(a: Float64, b: Float64) -> Float64:
-    """Quaternion of ``R_a^T R_b``."""
-    return _multiply(a * _CONJUGATE, b)
-
-
-def _log(quat: Float64) -> Float64:
-    """Unit quaternion (..., 4) XYZW -> rotation vector (..., 3) rad, the short way round."""
-    sin_half = np.sqrt((quat[..., :3] ** 2).sum(-1, keepdims=True))
-    cos_half = quat[..., 3:]
-    angle = 2 * np.arctan2(sin_half, np.abs(cos_half)) * np.where(cos_half < 0, -1.0, 1.0)
-    return quat[..., :3] * np.where(sin_half > 1e-9, angle / np.maximum(sin_half, 1e-12), 2.0)
-
-
-def _exp(vector: Float64) -> Float64:
-    """Rotation vector (..., 3) rad -> unit quaternion (..., 4) XYZW."""
-    half = 0.5 * np.sqrt((vector**2).sum(-1, keepdims=True))
-    return np.concatenate([vector * 0.5 * np.sinc(half / np.pi), np.cos(half)], -1)
-
-
-_CONJUGATE = np.array([-1.0, -1.0, -1.0, 1.0])
-_NEXT, _AFTER = np.array([1, 2, 0]), np.array([2, 0, 1])

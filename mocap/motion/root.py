@@ -25,59 +25,59 @@ _ROUNDS = 2  # of reweighting
 _DEPTH_RANGE_M = (0.2, 60.0)
 
 
-def landmark_weights(person: Person, camera: Camera) -> Float64:
-    """Weight of each landmark (33,): visibility times reliability; 0 where it is outside the picture or not finite."""
-    xy = person.landmarks_px[:, :2]
-    with np.errstate(invalid="ignore"):
-        inside = ((xy >= 0) & (xy <= (camera.width, camera.height))).all(-1)
-        seen = inside & (person.visibility >= _MIN_VISIBILITY)
-    return np.where(seen, person.visibility * LANDMARK_WEIGHTS, 0.0)
+def landmark_weights(visibility: Float64, landmarks_px: Float64, camera: Camera) -> Float64:
+    """Weight of each landmark (..., 33) by its visibility (..., 33) and place (..., 33, 2) px: visibility times
+    reliability; 0 where it is outside the picture or not finite."""
+    inside = ((landmarks_px >= 0) & (landmarks_px <= (camera.width, camera.height))).all(-1)  # false where it is NaN
+    return np.where(inside & (visibility >= _MIN_VISIBILITY), visibility * LANDMARK_WEIGHTS, 0.0)
 
 
-def solve_root(points: Float64, landmarks_px: Float64, weights: Float64, camera: Camera) -> Float64 | None:
-    """Translation that lays body points over their landmarks: weighted linear least squares, robustly reweighted.
+def solve_roots(
+    points: Float64, landmarks_px: Float64, weights: Float64, camera: Camera
+) -> tuple[Float64, NDArray[np.bool_]]:
+    """Translations that lay body points over their landmarks: weighted linear least squares, robustly reweighted.
 
     For every point ``x (Z + tz) = X + tx`` with ``x = (u - cx) / f``, and the same for y: linear in t.
 
     Args:
-        points: (n, 3) m, camera axes, from the root (pelvis).
-        landmarks_px: (n, 2) px.
-        weights: (n,) 0 leaves a point out.
+        points: (P, n, 3) m, camera axes, from the root (pelvis).
+        landmarks_px: (P, n, 2) px.
+        weights: (P, n) 0 leaves a point out.
         camera: Its focal length and centre.
 
     Returns:
-        The pelvis (3,) m in camera axes; None where the points do not fix it (too few, too small, behind the camera).
+        The pelvises (P, 3) m in camera axes, and where (P,) they are to be used: not where the points do not fix them
+        (too few, too small, behind the camera).
     """
     usable = (weights > 0) & np.isfinite(points).all(-1) & np.isfinite(landmarks_px).all(-1)
-    if usable.sum() < _MIN_POINTS:
-        return None
-    points, weights = points[usable], weights[usable]
-    rays = (landmarks_px[usable] - np.asarray(camera.center_px)) / camera.focal_px
-    offsets = rays * points[:, 2:] - points[:, :2]
-    current, root = weights, None
-    for _ in range(_ROUNDS + 1):
-        root = _least_squares(rays, offsets, current)
-        if root is None:
-            return None
-        residual_m = np.hypot(*(root[:2] - rays * root[2] - offsets).T)
-        current = weights / (1.0 + (residual_m / _OUTLIER_M) ** 2)
-    return root
+    weights = np.where(usable, weights, 0.0)
+    points, px = np.where(usable[..., None], points, 0.0), np.where(usable[..., None], landmarks_px, 0.0)
+    rays = (px - np.asarray(camera.center_px)) / camera.focal_px
+    offsets = rays * points[..., 2:] - points[..., :2]
+    roots, solved = _least_squares(rays, offsets, weights)
+    solved &= usable.sum(-1) >= _MIN_POINTS
+    for _ in range(_ROUNDS):
+        off = roots[:, None, :2] - rays * roots[:, None, 2:] - offsets
+        roots, good = _least_squares(rays, offsets, weights / (1.0 + (off * off).sum(-1) / _OUTLIER_M**2))
+        solved &= good
+    return roots, solved
 
 
-def _least_squares(rays: Float64, offsets: Float64, weights: Float64) -> Float64 | None:
-    """Minimise ``sum w |t_xy - ray * tz - offset|^2``: tx and ty eliminated, then one equation for tz."""
-    share = weights / weights.sum()
-    ray_mean, offset_mean = share @ rays, share @ offsets
+def _least_squares(rays: Float64, offsets: Float64, weights: Float64) -> tuple[Float64, NDArray[np.bool_]]:
+    """Minimise ``sum w |t_xy - ray * tz - offset|^2``: tx and ty eliminated, then one equation for tz.
+
+    Args: (P, n, 2), (P, n, 2), (P, n). Returns: (P, 3), and whether it is determined and in a sane range (P,).
+    """
+    share = (weights / np.maximum(weights.sum(-1, keepdims=True), 1e-9))[:, None]
+    ray_mean, offset_mean = share @ rays, share @ offsets  # (P, 1, 2)
     centred = rays - ray_mean
-    spread = float(share @ (centred**2).sum(-1))
-    if not spread > 1e-12:
-        return None
-    depth = -float(share @ (centred * (offsets - offset_mean)).sum(-1)) / spread
-    if not _DEPTH_RANGE_M[0] <= depth <= _DEPTH_RANGE_M[1]:
-        return None
-    if np.sqrt(spread) * depth < _MIN_SPREAD:
-        return None
-    return np.append(ray_mean * depth + offset_mean, depth)
+    spread = (share @ (centred * centred))[:, 0].sum(-1)
+    depth = -(share @ (centred * (offsets - offset_mean)))[:, 0].sum(-1) / np.maximum(spread, 1e-12)
+    good = (spread > 1e-12) & (depth >= _DEPTH_RANGE_M[0]) & (depth <= _DEPTH_RANGE_M[1])
+    good &= np.sqrt(spread) * depth >= _MIN_SPREAD
+    roots = np.empty((len(depth), 3))
+    roots[:, :2], roots[:, 2] = ray_mean[:, 0] * depth[:, None] + offset_mean[:, 0], depth
+    return roots, good
 
 
 def guess_root(person: Person | None, camera: Camera) -> Float64:

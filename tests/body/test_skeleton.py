@@ -105,10 +105,10 @@ def test_mirrored_pose_gives_mirrored_joints_and_landmarks(skeleton: Skeleton) -
     mirrored = pose[swapped(JOINT_NAMES)] * MIRROR
     root = np.array([0.3, 0.9, -0.2])
     a = skeleton.forward(axis_angle_to_matrix(pose), root, np.zeros(10))
-    b = skeleton.forward(axis_angle_to_matrix(mirrored), root * [-1, 1, 1], np.zeros(10))
+    b = skeleton.forward(axis_angle_to_matrix(mirrored), root * np.array([-1.0, 1, 1]), np.zeros(10))
     np.testing.assert_allclose(b[swapped(JOINT_NAMES)] * [-1, 1, 1], a, atol=1e-6)
     a = landmarks_from_pose(axis_angle_to_matrix(pose), root)
-    b = landmarks_from_pose(axis_angle_to_matrix(mirrored), root * [-1, 1, 1])
+    b = landmarks_from_pose(axis_angle_to_matrix(mirrored), root * np.array([-1.0, 1, 1]))
     np.testing.assert_allclose(b[swapped(LANDMARK_NAMES)] * [-1, 1, 1], a, atol=1e-6)
 
 

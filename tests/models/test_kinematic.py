@@ -184,6 +184,28 @@ def test_people_do_not_disturb_each_other() -> None:
             np.testing.assert_array_equal(together[i][index].betas, estimate.betas)
 
 
+def test_newcomers_and_leavers_change_nothing_for_those_who_stay() -> None:
+    """Who starts, is in doubt, jumps or is gone takes other steps in the same batch."""
+    names = ("squat", "arms_forward", "standing")
+    people = [
+        [replace(person(POSES[name], noise=0.02, seed=100 * k + i), track_id=k) for i in range(20)]
+        for k, name in enumerate(names)
+    ]
+    people[1][12:] = [replace(one, track_id=1) for one in people[2][12:]]  # a cut
+    present = [range(20), range(4, 20), [*range(7, 10), *range(14, 20)]]
+    together = perfect()
+    found: dict[tuple[int, int], PoseEstimate] = {}
+    for i in range(20):
+        here = [people[k][i] for k in (2, 0, 1) if i in present[k]]
+        found.update(((e.track_id, i), e) for e in together(frame(i / 30), here, CAMERA))
+    for k, frames in enumerate(present):
+        alone = perfect()
+        for i in frames:
+            (estimate,) = alone(frame(i / 30), [people[k][i]], CAMERA)
+            np.testing.assert_allclose(found[k, i].R_parent_joint, estimate.R_parent_joint, atol=1e-6)
+            np.testing.assert_allclose(found[k, i].betas, estimate.betas, atol=1e-6)
+
+
 def test_an_id_that_was_away_starts_afresh() -> None:
     regressor = perfect()
     run([person(POSES["squat"], betas=np.full(10, 0.8, np.float32))] * 20, regressor)

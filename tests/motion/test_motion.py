@@ -213,7 +213,7 @@ def test_state_is_dropped_when_the_id_leaves() -> None:
     play(motion, stand(), camera, clock(1))
     for t in clock(4):
         motion.update(1 + t, [], [], unplaced(camera))
-    assert not motion._persons
+    assert not motion._states
 
 
 def test_a_gap_resets_the_filters() -> None:

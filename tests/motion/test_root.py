@@ -7,11 +7,17 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mocap.body.landmarks import landmarks_from_pose
-from mocap.motion.root import guess_root, landmark_weights, solve_root
+from mocap.motion.root import guess_root, landmark_weights, solve_roots
 from mocap.types import Camera
 from tests.motion.simulate import LEVEL, pitched_camera, see, standing
 
 ONES = np.ones(33)
+
+
+def solve_root(points: np.ndarray, px: np.ndarray, weights: np.ndarray, camera: Camera) -> np.ndarray | None:
+    """One person's."""
+    roots, solved = solve_roots(points[None], px[None], weights[None], camera)
+    return roots[0] if solved[0] else None
 
 
 def random_body(random: np.random.Generator) -> np.ndarray:
@@ -53,7 +59,7 @@ def test_the_upper_body_alone_gives_the_root() -> None:
     R, p = standing(yaw_deg=25)
     camera = pitched_camera(0, height_m=1.5, distance_m=1.0)
     _, person = see(R, p, camera)
-    weights = landmark_weights(person, camera)
+    weights = landmark_weights(person.visibility, person.landmarks_px[:, :2], camera)
     assert (weights[23:] == 0).all()  # hips and legs are outside the picture
     assert (weights[11:13] > 0).all()
     R_level = R.copy()
@@ -85,3 +91,15 @@ def test_the_guess_is_in_front_of_the_camera_and_on_the_roi() -> None:
     assert camera.project(guess) == pytest.approx(np.array(person.roi.center_px), abs=0.1)
     assert 1 < guess[2] < 10
     assert np.isfinite(guess_root(None, camera)).all()
+
+
+def test_people_are_placed_as_if_alone() -> None:
+    random, camera = np.random.default_rng(3), Camera(1280, 720, 1000)
+    points = np.stack([random_body(random) for _ in range(3)])
+    px = camera.project(points + np.array([[[0.3, 0, 3.0]], [[-0.5, 0.1, 5.0]], [[0, 0, 2.0]]]))
+    px += random.normal(0, 3, px.shape)
+    px[1] = np.nan
+    roots, solved = solve_roots(points, px, np.ones((3, 33)), camera)
+    assert solved.tolist() == [True, False, True]
+    for person in (0, 2):
+        assert roots[person] == pytest.approx(solve_root(points[person], px[person], ONES, camera), abs=1e-9)
