@@ -1,10 +1,11 @@
-# The two commands of README, from a bare Linux machine with python3.11 and make.
+# The two commands of README, on Linux with make and the packages that APT below names.
 #   make demo   installs into .venv, captures the shipped clip, shows where everything is
 #   make test   installs the test tools too, then lint, types and tests
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
+APT := sudo apt-get install -y $(notdir $(PYTHON))-venv libgl1 libglib2.0-0
 
 .PHONY: demo test bench clean
 
@@ -27,11 +28,18 @@ test: $(VENV)/test.stamp
 bench: $(VENV)/live.stamp
 	$(BIN)/mocap bench
 
-# torch first and exactly: a looser requirement lets pip take a newer build, on Linux with gigabytes of CUDA.
+# torch exactly, so that every set-up gets the build that was measured. On Linux PyPI's wheel brings CUDA's libraries;
+# README says how to take the smaller one for the CPU.
 $(VENV)/live.stamp: pyproject.toml
+	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { \
+	  echo "error: expected $(PYTHON) with venv, found none; on Debian and Ubuntu: $(APT)" >&2; \
+	  echo "       (another Python from 3.10 to 3.12: make PYTHON=python3.12)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q torch==2.13.0
 	$(BIN)/pip install -q -e .
+	@found=$$($(BIN)/python -c "import cv2" 2>&1) || { \
+	  echo "error: OpenCV does not load: $$(echo "$$found" | tail -n 1)" >&2; \
+	  echo "       It needs libraries of the system; on Debian and Ubuntu: $(APT)" >&2; exit 1; }
 	touch $@
 
 $(VENV)/test.stamp: $(VENV)/live.stamp

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from importlib import metadata
@@ -13,7 +14,17 @@ from importlib import metadata
 from jsonargparse import ArgumentParser, Namespace
 
 from engines import EngineError
-from mocap.cli.parser import UsageError, add_config, build, dashed, explain, new_parser, option_names
+from mocap.cli.parser import (
+    UsageError,
+    add_config,
+    build,
+    check_config_files,
+    dashed,
+    explain,
+    new_parser,
+    option_names,
+)
+from mocap.cli.status import LineHandler
 from mocap.config import ExportFormat, FileConfig, LiveConfig
 from mocap.errors import MocapError
 
@@ -39,7 +50,8 @@ FILE = """Capture from a video, a picture or a folder of pictures. No frame is d
 """
 
 
-def make_parser() -> ArgumentParser:
+def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
+    """The parser of the command line, and those of its commands by name."""
     parser = new_parser(prog="mocap", description=DESCRIPTION, version=metadata.version("mocap"))
     commands = parser.add_subcommands(dest="command", title="commands", metavar="COMMAND")
 
@@ -55,7 +67,7 @@ def make_parser() -> ArgumentParser:
     cameras = new_parser(description="List the cameras by number and name.")
     commands.add_subcommand("cameras", cameras, help="list the cameras")
 
-    export = new_parser(description="Export a take.\n\n  mocap export takes/2026-11-21_101500_live.take --to npz bvh")
+    export = new_parser(description="Export a take.\n\n  mocap export takes/2026-11-21_10-15-00_live.take --to npz bvh")
     export.add_argument("take", type=str, metavar="TAKE", help="a .take file")
     export.add_argument("--to", nargs="+", type=ExportFormat, default=["npz", "bvh"], help="formats to write")
     export.add_argument("--out", type=str, metavar="DIR", default=None, help="folder (default: beside the take)")
@@ -72,7 +84,8 @@ def make_parser() -> ArgumentParser:
 
     doctor = new_parser(description="Check what is installed and reachable, and say what to do.")
     commands.add_subcommand("doctor", doctor, help="check what is installed and reachable")
-    return parser
+    by_name = {"live": live, "file": file, "cameras": cameras, "export": export, "bench": bench, "doctor": doctor}
+    return parser, by_name
 
 
 def dispatch(arguments: Namespace) -> int:
@@ -105,29 +118,37 @@ def dispatch(arguments: Namespace) -> int:
     return doctor()
 
 
-def _known_options(arguments: list[str]) -> list[str]:
-    return option_names(FileConfig if "file" in arguments[:1] else LiveConfig)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = dashed(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    command = " ".join(["mocap", *arguments[:1]])
+    _speak_anywhere()
+    parser, commands = make_parser()
+    if not arguments:
+        parser.print_help()
+        return 2
+    command = arguments[0] if arguments[0] in commands else ""
     try:
-        parser = make_parser()
-        if not arguments:
-            parser.print_help()
-            return 2
+        check_config_files(arguments)
         return dispatch(parser.parse_args(arguments))
     except (argparse.ArgumentError, UsageError) as error:
-        print(f"error: {explain(str(error), _known_options(arguments))}; see {command} --help", file=sys.stderr)
+        known = option_names(commands[command]) if command else []
+        print(f"error: {explain(str(error), known)}; see {f'mocap {command}'.strip()} --help", file=sys.stderr)
         return 2
     except (MocapError, EngineError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         return 1
+
+
+def _speak_anywhere() -> None:
+    """Log to the terminal; a console that lacks a character shows another instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    handler = LineHandler(sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", handlers=[handler])
 
 
 if __name__ == "__main__":

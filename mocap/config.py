@@ -54,7 +54,7 @@ class PeopleConfig:
     min_detection_score: float = option(0.5, "a detection counts from this score", "0…1", low=0, high=1)
     min_presence_score: float = option(0.5, "a person is lost below this presence score", "0…1", low=0, high=1)
     redetect_s: float = option(0.5, "look for newcomers this often while there is room for them", "SECONDS", low=0)
-    lost_after_s: float = option(1.5, "an id dies when its person was not seen for so long", "SECONDS", low=0)
+    lost_after_s: float = option(1.5, "an id dies when its person was not seen for so long", "SECONDS", low=0.1)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ Array = NDArray[np.floating[Any]]  # float32 between stages; geometry works in e
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture. For live sources ``t_capture`` is ``time.monotonic()`` right after the grab and before any
-    conversion; for files it is the container's timestamp."""
+    """One picture. For live sources ``t_capture`` is ``time.perf_counter()`` right after the grab and before any
+    conversion (``time.monotonic()`` ticks at 16 ms on Windows); for files it is the container's timestamp."""
 
     index: int  # counts what the device delivered; a gap is a drop
     t_capture: float  # s

@@ -42,13 +42,13 @@ def watch(name: str) -> tuple[list[Sight], Camera]:
     from mocap.config import PeopleConfig
     from mocap.models.blazepose import load_detector, load_landmarker
     from mocap.people import Tracker
-    from mocap.pipeline import focal_length_px, frames
+    from mocap.pipeline import focal_length_px
     from mocap.sources.video import VideoFile
 
     tracker, regressor = Tracker(PeopleConfig(), load_detector(), load_landmarker()), KinematicRegressor()
     sights: list[Sight] = []
     with VideoFile(ASSETS / f"{name}.mp4") as source:
-        for frame in frames(source, lambda: False):
+        for frame in source:
             camera = Camera(*frame.size, focal_length_px(*frame.size, None))
             persons = tracker.update(frame)
             sights.append((frame.index, frame.t_capture, regressor(frame, persons, camera), persons))

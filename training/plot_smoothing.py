@@ -181,14 +181,14 @@ def load_footage(path: str) -> tuple[Sequence, Camera]:
     from mocap.models.blazepose import load_detector, load_landmarker
     from mocap.models.kinematic import KinematicRegressor
     from mocap.people import Tracker
-    from mocap.pipeline import focal_length_px, frames
+    from mocap.pipeline import focal_length_px
     from mocap.sources.video import VideoFile
 
     tracker, regressor = Tracker(PeopleConfig(), load_detector(), load_landmarker()), KinematicRegressor()
     sequence: Sequence = []
     camera = CAMERA
     with VideoFile(path) as source:
-        for frame in frames(source, lambda: False):
+        for frame in source:
             camera = Camera(*frame.size, focal_length_px(*frame.size, None))
             persons = tracker.update(frame)
             estimates = regressor(frame, persons, camera)

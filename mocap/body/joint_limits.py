@@ -102,14 +102,6 @@ class JointLimits:
         limited[..., rows, :, :] = moved
         return limited
 
-    def excess(self, R_parent_joint: Array) -> Array:
-        """How far each joint's angles lie outside the limits (24,), rad; 0 inside."""
-        angles = self.chart(R_parent_joint[self.joints])
-        outside = angles - np.clip(angles, self.lower[self.joints], self.upper[self.joints])
-        excess = np.zeros(NUM_JOINTS)
-        excess[self.joints] = np.linalg.norm(outside, axis=-1)
-        return excess
-
 
 def joint_limits() -> JointLimits:
     """The limits that every solver uses."""

@@ -58,15 +58,6 @@ def matrix_to_axis_angle(R: Array) -> Array:
     return quat[..., :3] * np.where(sin_half > 1e-6, angle / np.maximum(sin_half, 1e-12), 2.0)
 
 
-def project_to_rotation(M: Array) -> Array:
-    """Nearest rotation (Frobenius norm) to each matrix (..., 3, 3), by SVD, determinant +1."""
-    U, _, Vt = np.linalg.svd(M)
-    sign = np.sign(np.linalg.det(U @ Vt))
-    U = U.copy()
-    U[..., :, 2] *= np.where(sign == 0, 1.0, sign)[..., None]
-    return U @ Vt
-
-
 def geodesic_angle(R_a: Array, R_b: Array) -> Array:
     """Angle in rad between rotations (..., 3, 3), broadcast: the geodesic distance on SO(3)."""
     relative = np.swapaxes(np.asarray(R_a), -1, -2) @ R_b

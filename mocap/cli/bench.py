@@ -59,6 +59,8 @@ class Row:
 
 def bench(json_file: str | None, seconds: float, soak_minutes: float) -> int:
     """Measure, print a table, write JSON. Returns 0, or 1 when a target was missed."""
+    if json_file:
+        _check_writable(Path(json_file))  # before minutes are spent
     rows = frame_times() + two_people()
     rows += live_run(seconds)
     if soak_minutes:
@@ -72,6 +74,13 @@ def bench(json_file: str | None, seconds: float, soak_minutes: float) -> int:
         content = {"hardware": hardware(), "rows": [asdict(row) for row in rows]}
         Path(json_file).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return 1 if any(row.verdict == "MISSED" for row in rows) else 0
+
+
+def _check_writable(path: Path) -> None:
+    try:
+        path.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise MocapError(f"cannot write {path}: {error.strerror}; name a file in a writable folder") from error
 
 
 def hardware() -> str:
@@ -118,7 +127,7 @@ class Chain:
 
     def __call__(self, frame: Frame) -> int:
         start = time.perf_counter()
-        result = self.pipeline(frame, time.monotonic())
+        result = self.pipeline(frame, time.perf_counter())
         sent = time.perf_counter()
         for sink in self.sinks:
             sink.send(result)
@@ -199,7 +208,7 @@ def observe_live(seconds: float, label: str) -> LiveReport:
         port = receiver.getsockname()[1]
         command = [sys.executable, "-m", "mocap", "live", "--camera", str(asset_path(DEMO)), "--loop", "--out", folder]
         command += ["--osc.port", str(port), "--duration", str(seconds)]
-        start = time.monotonic()
+        start = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         _read_osc(receiver, process, report, start, seconds, label)
         errors = process.communicate()[1]
@@ -222,8 +231,8 @@ def _read_osc(
         while process.poll() is None:
             with contextlib.suppress(TimeoutError):
                 for address, values in messages(receiver.recv(65536)):
-                    _take_message(report, address, values, time.monotonic() - start)
-            now = time.monotonic()
+                    _take_message(report, address, values, time.perf_counter() - start)
+            now = time.perf_counter()
             if report.ages_ms and now >= next_sample:
                 next_sample = now + 1.0
                 with contextlib.suppress(psutil.NoSuchProcess):  # it ended in between

@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import logging
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 from mocap.cli.status import StatusLine
+from mocap.cli.stop import StopFlag
 from mocap.config import ExportFormat, FileConfig, LiveConfig
 from mocap.errors import MocapError
 from mocap.pipeline import Output, Pipeline, run
-from mocap.sinks import open_sinks
+from mocap.sinks import Sink, open_sinks
 from mocap.sources import Source, VideoFile, open_file, open_live
 from mocap.takes.export import export_take
 from mocap.takes.reader import Take
@@ -68,65 +66,90 @@ class Recording:
 
 def live(config: LiveConfig) -> int:
     """Camera in, poses out. Returns the exit code."""
-    stop = StopFlag(config.duration)
+    camera = None if config.camera is None else str(config.camera)
     with ExitStack() as stack:
-        stack.enter_context(stop)
-        source = stack.enter_context(open_live(config.camera, config, loop=config.loop))
-        recording = _open_recording(stack, source, config, config.name) if config.record else None
-        _capture(stack, source, config, recording, stop, sinks_by_default=True)
-    if recording is None:
-        return 0
-    return _finish(recording, config.export, Path(config.out))
+        stop = stack.enter_context(StopFlag(config.duration))
+        source = stack.enter_context(open_live(camera, config, loop=config.loop))
+        recording = _capture(stack, source, config, stop, name=config.name if config.record else None)
+    return _finish(recording, config.export, Path(config.out)) if recording else 0
 
 
 def file(video: str, config: FileConfig) -> int:
-    """Video or pictures in, a take and its exports out. Returns the exit code."""
-    stop = StopFlag()
+    """Video or pictures in, a take and its exports out. Returns the exit code: 1 when it was stopped before its end."""
     with ExitStack() as stack:
-        stack.enter_context(stop)
+        stop = stack.enter_context(StopFlag())
         source = stack.enter_context(open_file(video, mirror=config.mirror, fps=config.fps))
-        recording = _open_recording(stack, source, config, Path(video).stem)
-        overlay = OverlayWriter(Path(config.overlay)) if config.overlay else None
-        if overlay:
-            stack.callback(overlay.close)
-        _capture(stack, source, config, recording, stop, sinks_by_default=False, overlay=overlay)
+        overlay = _open_overlay(stack, video, config.overlay) if config.overlay else None
+        recording = _capture(stack, source, config, stop, name=Path(video).stem, overlay=overlay)
     if config.overlay:
         print(f"overlay   {config.overlay}")
-    return _finish(recording, config.export, Path(config.out))
+    code = _finish(recording, config.export, Path(config.out)) if recording else 0
+    if stop.was_asked:
+        log.warning("stopped before the end of %s: the take holds what was captured until then", video)
+        return 1
+    return code
 
 
 def _capture(
     stack: ExitStack,
     source: Source,
     config: LiveConfig | FileConfig,
-    recording: Recording | None,
     stop: StopFlag,
     *,
-    sinks_by_default: bool,
+    name: str | None,
     overlay: OverlayWriter | None = None,
-) -> None:
-    sinks = [stack.enter_context(contextlib.closing(sink)) for sink in open_sinks(config, on=sinks_by_default)]
+) -> Recording | None:
+    """Open what is between source and outputs, then run. The recorder comes last, so that nothing that fails to open
+    leaves an empty take, and so that it is closed first."""
+    sinks = [stack.enter_context(sink) for sink in open_sinks(config, on=source.live)]
     preview = stack.enter_context(contextlib.closing(Preview())) if config.preview else None
-    pipeline = Pipeline(config, source.focal_px)
-    status = stack.enter_context(
-        contextlib.closing(
-            StatusLine(
-                dropped=lambda: source.dropped,
-                held=lambda: pipeline.tracker.nan_frames,
-                recording=lambda: str(recording) if recording else "not recording",
-                duration_s=source.duration_s if isinstance(source, VideoFile) else None,
-            )
-        )
-    )
+    pipeline = Pipeline(config)
+    recording = _open_recording(stack, source, config, name) if name is not None else None
+    status = _open_status(stack, source, pipeline, recording)
     outputs: list[Output] = [_send_to(sink.send) for sink in sinks]
     outputs += [output for output in (recording, overlay, preview, status) if output is not None]
-    run(source, pipeline, outputs, lambda: stop() or (preview is not None and preview.closed))
+
+    def while_waiting() -> None:
+        for sink in sinks:
+            sink.tick()
+        status.tick()
+        if preview:
+            preview.tick()
+
+    stop.start()
+    run(source, pipeline, outputs, lambda: stop() or (preview is not None and preview.closed), while_waiting)
+    _say_what_was_lost(pipeline, sinks)
+    return recording
+
+
+def _open_status(stack: ExitStack, source: Source, pipeline: Pipeline, recording: Recording | None) -> StatusLine:
+    dropped_while_opening = source.dropped
+    status = StatusLine(
+        dropped=lambda: source.dropped - dropped_while_opening,
+        held=lambda: pipeline.tracker.nan_frames,
+        recording=lambda: str(recording) if recording else "not recording",
+        duration_s=source.duration_s if isinstance(source, VideoFile) else None,
+    )
+    return stack.enter_context(contextlib.closing(status))
+
+
+def _say_what_was_lost(pipeline: Pipeline, sinks: list[Sink]) -> None:
     if pipeline.tracker.nan_frames:
-        log.warning("%d poses were held because the network gave NaN", pipeline.tracker.nan_frames)
+        log.warning("in %d frames a pose was held because a network gave NaN", pipeline.tracker.nan_frames)
+    for sink in sinks:
+        if sink.errors or sink.held:
+            log.info("%s: %d packets were refused, %d values held", sink, sink.errors, sink.held)
 
 
 def _send_to(send: Callable[[MocapFrame], None]) -> Output:
     return lambda frame, result: send(result)
+
+
+def _open_overlay(stack: ExitStack, video: str, name: str) -> OverlayWriter:
+    path = Path(name)
+    if path.exists() and Path(video).exists() and path.samefile(video):
+        raise MocapError(f"the overlay {name} is the video itself and would overwrite it; name another file")
+    return stack.enter_context(OverlayWriter(path))
 
 
 def _open_recording(stack: ExitStack, source: Source, config: LiveConfig | FileConfig, name: str) -> Recording:
@@ -151,34 +174,3 @@ def _finish(recording: Recording, formats: list[ExportFormat], out: Path) -> int
             for exported in export_take(take, formats, out):
                 print(f"exported  {exported}")
     return 1 if recording.error else 0
-
-
-class StopFlag:
-    """True after Ctrl-C, SIGTERM or the given seconds. A second Ctrl-C interrupts at once."""
-
-    def __init__(self, duration_s: float | None = None) -> None:
-        self._event = threading.Event()
-        self._duration_s = duration_s
-        self._deadline: float | None = None
-        self._previous: dict[int, object] = {}
-
-    def __enter__(self) -> StopFlag:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _on_signal(self, number: int, stack_frame: object) -> None:
-        if self._event.is_set():
-            raise KeyboardInterrupt
-        self._event.set()
-
-    def __call__(self) -> bool:
-        now = time.monotonic()
-        if self._deadline is None and self._duration_s is not None:
-            self._deadline = now + self._duration_s  # counts from the first look, after everything was opened
-        return self._event.is_set() or (self._deadline is not None and now >= self._deadline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -16,12 +17,12 @@ from typing import Literal
 from engines import EngineError
 from engines.backends import BACKENDS, find
 from engines.cache import default_directory
-from mocap.config import VMC_DEFAULT
+from mocap.config import OSC_DEFAULT, VMC_DEFAULT
 from mocap.errors import MocapError
-from mocap.models.blazepose import DETECTOR, LANDMARKER
-from mocap.models.tflite import mediapipe_file
-from mocap.sources.cameras import list_cameras
+from mocap.models import tflite
+from mocap.models.blazepose import DETECTOR, LANDMARKER, load_detector
 
+IMPORT_ADVICE = {"cv2": "on Linux: sudo apt-get install -y libgl1 libglib2.0-0; else pip install -e . again"}
 State = Literal["ok", "note", "FAIL"]
 
 
@@ -53,17 +54,25 @@ def check_python() -> Iterator[Finding]:
 
 
 def check_packages() -> Iterator[Finding]:
-    for name in ("numpy", "opencv-contrib-python", "av", "python-osc", "torch"):
+    packages = {"numpy": "numpy", "opencv-contrib-python": "cv2", "av": "av", "python-osc": "pythonosc"}
+    for name, module in packages.items():
         try:
+            importlib.import_module(module)
             yield Finding("ok", f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding("FAIL", f"{name} is not installed", "pip install mocap again in a fresh environment")
+        except (ImportError, OSError) as error:
+            yield Finding(
+                "FAIL", f"{name}: {error}", IMPORT_ADVICE.get(module, "pip install -e . in a fresh environment")
+            )
+    try:
+        yield Finding("ok", f"torch {importlib.metadata.version('torch')}")
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding("FAIL", "torch is not installed", "pip install torch==2.13.0")
 
 
 def check_networks() -> Iterator[Finding]:
     for network in (DETECTOR, LANDMARKER):
         try:
-            yield Finding("ok", f"BlazePose weights: {mediapipe_file(network.file).name}")
+            yield Finding("ok", f"BlazePose weights: {tflite.mediapipe_file(network.file).name}")
         except MocapError as error:
             yield Finding("FAIL", str(error))
 
@@ -76,11 +85,23 @@ def check_engines() -> Iterator[Finding]:
             yield Finding("note", str(error))
         else:
             yield Finding("ok", f"engine {name}")
-    yield Finding("ok", f"engine auto is {find('auto')[0]}; built engines are kept in {default_directory()}")
+    try:
+        load_detector()
+        yield Finding(
+            "ok", f"engine auto is {find('auto')[0]} and runs; built engines are kept in {default_directory()}"
+        )
+    except (MocapError, EngineError, ImportError, OSError) as error:
+        yield Finding("FAIL", f"engine auto: {error}")
 
 
 def check_cameras() -> Iterator[Finding]:
-    found = list_cameras()
+    try:
+        from mocap.sources.cameras import list_cameras  # needs OpenCV and PyAV, which may be what is broken
+
+        found = list_cameras()
+    except (ImportError, OSError) as error:
+        yield Finding("FAIL", f"cameras cannot be listed: {error}")
+        return
     for camera in found:
         yield Finding("ok", f"camera {camera.index}: {camera.name}")
     if not found:
@@ -88,18 +109,21 @@ def check_cameras() -> Iterator[Finding]:
 
 
 def check_ports() -> Iterator[Finding]:
-    port = VMC_DEFAULT[1]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            yield Finding("ok", f"something listens on UDP port {port}: a VMC receiver, it seems")
-            return
-    yield Finding(
-        "note",
-        f"nothing on this computer listens on VMC's UDP port {port}",
-        "start the receiver, or name it: --vmc.host",
-    )
+    for protocol, option, (host, port) in (
+        ("native OSC", "--osc.host", OSC_DEFAULT),
+        ("VMC", "--vmc.host", VMC_DEFAULT),
+    ):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                yield Finding("ok", f"something listens on {protocol}'s UDP port {port}")
+                continue
+        yield Finding(
+            "note",
+            f"nothing on this computer listens on {protocol}'s UDP port {port}",
+            f"start the receiver, or name its computer: {option}",
+        )
 
 
 def check_screen() -> Iterator[Finding]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import itertools
 import re
 import typing
+from pathlib import Path
 from typing import Any, TypeVar
 
 from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser, Namespace
@@ -67,6 +69,8 @@ def _add_field(parser: Any, name: str, hint: Any, item: dataclasses.Field[Any]) 
         return
     if typing.get_origin(hint) is list:
         hint, extra["nargs"] = typing.get_args(hint)[0], "*"
+    if hint in (str, str | None):
+        hint = int | hint  # a YAML file may say `camera: 0` and `name: 2024`
     if item.metadata["metavar"]:
         extra["metavar"] = item.metadata["metavar"]
     parser.add_argument(f"--{name.replace('_', '-')}", type=hint, **extra)
@@ -85,6 +89,7 @@ def build(config: type[T], values: Namespace, prefix: str = "") -> T:
         if dataclasses.is_dataclass(hint):
             value = build(typing.cast(type, hint), value, f"{item.name}.")
         else:
+            value = str(value) if hint in (str, str | None) and isinstance(value, int) else value
             _check_range(prefix + item.name, value, item.metadata["low"], item.metadata["high"])
         arguments[item.name] = value
     return config(**arguments)
@@ -114,15 +119,26 @@ def explain(message: str, options: list[str]) -> str:
     return line
 
 
-def option_names(config: type, prefix: str = "") -> list[str]:
-    """Every option of a configuration, dotted: ``['width', …, 'osc.port', …]``."""
-    hints = typing.get_type_hints(config)
-    names: list[str] = []
-    for item in dataclasses.fields(config):
-        hint = hints[item.name]
-        nested = dataclasses.is_dataclass(hint)
-        names += option_names(typing.cast(type, hint), f"{item.name}.") if nested else [prefix + item.name]
-    return names
+def option_names(parser: ArgumentParser) -> list[str]:
+    """Every option of a command as the YAML writes it: ``['width', …, 'osc.port', …]``."""
+    return [name[2:].replace("-", "_") for action in parser._actions for name in action.option_strings if len(name) > 2]
+
+
+def check_config_files(arguments: list[str]) -> None:
+    """Every ``--config FILE`` can be read and is UTF-8.
+
+    Raises:
+        UsageError: It is not.
+    """
+    paths = [value for option, value in itertools.pairwise(arguments) if option == "--config"]
+    paths += [argument.split("=", 1)[1] for argument in arguments if argument.startswith("--config=")]
+    for path in paths:
+        try:
+            Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"config: cannot read {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"config: expected text in UTF-8, found {path} with other bytes") from error
 
 
 def dashed(arguments: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections import deque
@@ -9,6 +10,18 @@ from collections.abc import Callable
 from typing import TextIO
 
 from mocap.types import Frame, MocapFrame
+
+
+class LineHandler(logging.StreamHandler):
+    """Log lines that take the status line's place instead of being glued to its end."""
+
+    on_screen = 0  # width of the status line that the cursor stands behind
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if LineHandler.on_screen:
+            self.stream.write("\r" + " " * LineHandler.on_screen + "\r")
+            LineHandler.on_screen = 0
+        super().emit(record)
 
 
 class StatusLine:
@@ -34,16 +47,20 @@ class StatusLine:
         self._interval_s = 0.25 if self._stream.isatty() else 10.0
         self._arrivals: deque[float] = deque(maxlen=60)
         self._next = 0.0
-        self._count = 0
-        self._width = 0
 
     def __call__(self, frame: Frame, result: MocapFrame) -> None:
-        now = time.monotonic()
+        now = time.perf_counter()
         self._arrivals.append(now)
-        self._count += 1
         if now >= self._next:
             self._next = now + self._interval_s
             self._print(self.text(result))
+
+    def tick(self) -> None:
+        """While no frame comes."""
+        now = time.perf_counter()
+        if self._arrivals and now >= self._next:
+            self._next = now + self._interval_s
+            self._print(f"no frame for {now - self._arrivals[-1]:.0f} s | {self._recording()}")
 
     def text(self, result: MocapFrame) -> str:
         span = self._arrivals[-1] - self._arrivals[0]
@@ -62,11 +79,14 @@ class StatusLine:
         return " | ".join(parts)
 
     def _print(self, text: str) -> None:
-        terminal = self._stream.isatty()
-        self._stream.write(("\r" + text.ljust(self._width)) if terminal else text + "\n")
+        if self._stream.isatty():
+            self._stream.write("\r" + text.ljust(LineHandler.on_screen))
+            LineHandler.on_screen = len(text)
+        else:
+            self._stream.write(text + "\n")
         self._stream.flush()
-        self._width = len(text)
 
     def close(self) -> None:
-        if self._stream.isatty() and self._count:
+        if LineHandler.on_screen:
             self._stream.write("\n")
+            LineHandler.on_screen = 0

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mocap.batch import join, split, take
+from mocap.batch import choose, join, split, take
 from mocap.body.joint_limits import joint_limits
 from mocap.body.landmarks import LANDMARK, LandmarkAnchors, load_landmark_anchors
 from mocap.body.rotation_vectors import fast_exp, fast_log
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, Skeleton, load_skeleton
+from mocap.clock import Clock, Seldom
 from mocap.models.kinematic_fit import FREE_JOINTS, Fit, Observation, PoseFitter, Prior
 from mocap.models.kinematic_init import initial_pose
 from mocap.models.kinematic_observe import Sight
@@ -25,7 +26,6 @@ Array64 = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]  # (P,)
 
-AWAY_S = 2.0  # an id's state is dropped when it was not seen for this long
 _RESTART_S = 0.5  # after a longer gap the previous pose says nothing
 # On a joint that is seen the pull to the neutral pose is this many times weaker, per axis: landmarks show where limbs
 # point, but twist, wrists and the trunk's bend poorly.
@@ -71,8 +71,8 @@ class _Memory:
 
     R_parent_joint: Array64  # (P, 24, 3, 3)
     shift: Array64  # (P, 6) m, the fit's translations
-    energy: Array64  # (P,) of recent fits
-    t_capture: Array64  # (P,) s; minus infinity before the first frame
+    energy: Array64  # (P,) of recent fits; infinite where the last one failed
+    t: Array64  # (P,) s; minus infinity before the first frame
     t_shape: Array64  # (P,) s, when the shape was last solved
     frames: NDArray[np.int64]  # (P,)
     mean_lengths: Array64  # (P, 8) m
@@ -86,9 +86,16 @@ class KinematicRegressor:
     Call it with every frame's persons. It never raises on bad landmarks: what is not finite or not plausible is not
     believed, and a joint that nothing shows relaxes to a standing pose. All persons are solved at once; none's pose
     depends on who else is there.
+
+    Args:
+        skeleton: the shipped one when not given.
+        anchors: the shipped ones, corrected for BlazePose's habits, when not given.
+        forget_s: an id's state is dropped when it was not seen for longer, s. It has to outlast the tracker's memory.
     """
 
-    def __init__(self, skeleton: Skeleton | None = None, anchors: LandmarkAnchors | None = None) -> None:
+    def __init__(
+        self, skeleton: Skeleton | None = None, anchors: LandmarkAnchors | None = None, forget_s: float = 2.0
+    ) -> None:
         skeleton = skeleton or load_skeleton()
         anchors = anchors or blazepose_anchors(load_landmark_anchors())
         self._limits = joint_limits()
@@ -103,11 +110,14 @@ class KinematicRegressor:
             np.zeros(1, np.int64), np.zeros((1, len(LENGTHS))), np.zeros((1, len(LENGTHS))), np.zeros((1, NUM_BETAS)),
         )  # fmt: skip
         self._memories: dict[int, _Memory] = {}
+        self._forget_s = forget_s
+        self._clock, self._due = Clock(), Seldom()
+        self._held = 0  # poses that were not finite
 
     def __call__(self, frame: Frame, persons: Sequence[Person], camera: Camera) -> list[PoseEstimate]:
         """One estimate per person, in their order."""
-        t = float(frame.t_capture)
-        self._memories = {i: known for i, known in self._memories.items() if abs(t - known.t_capture[0]) <= AWAY_S}
+        t = self._clock(float(frame.t_capture))
+        self._memories = {i: known for i, known in self._memories.items() if t - known.t[0] <= self._forget_s}
         if not persons:
             return []
         before = join([self._memories.get(person.track_id, self._stranger) for person in persons])
@@ -132,8 +142,8 @@ class KinematicRegressor:
 
     def _solve(self, memory: _Memory, sight: Sight, seen: Array64, t: float) -> _Memory:
         """Follow the previous poses; start afresh where there is none, or where a fresh start fits better."""
-        dt = t - memory.t_capture
-        known = (dt > 0) & (dt <= _RESTART_S)
+        dt = t - memory.t
+        known = (dt <= _RESTART_S) & np.isfinite(memory.energy)
         dt = np.where(known, dt, 1.0)
         observation = sight.observation()
         pull = 1 / (self._limits.spread * (1 + (_FREEDOM - 1) * seen[..., None]))[:, FREE_JOINTS[1:]]
@@ -147,12 +157,15 @@ class KinematicRegressor:
         if doubtful.any():
             fit = self._try_afresh(doubtful, known, fit, links, observation, prior, sight)
         R = _limit_speed(memory.R_parent_joint, fit.R_parent_joint, seen, np.where(known, dt, np.inf))
-        R = self._finite(self._limits.clamp(R), memory.R_parent_joint)
-        energy = np.where(known, memory.energy + 0.1 * (fit.energy - memory.energy), fit.energy)
-        return replace(
-            memory, R_parent_joint=R, shift=fit.shift, energy=energy, t_capture=np.full(len(R), t),
-            frames=memory.frames + 1,
-        )  # fmt: skip
+        R = self._limits.clamp(R)
+        energy = fit.energy.copy()
+        energy[known] = memory.energy[known] + 0.1 * (fit.energy[known] - memory.energy[known])
+        return self._held_where_failed(
+            memory,
+            replace(
+                memory, R_parent_joint=R, shift=fit.shift, energy=energy, t=np.full(len(R), t), frames=memory.frames + 1
+            ),
+        )
 
     def _follow(self, known: Mask, fit: Fit, links: Array64, observation: Observation, prior: Prior) -> Fit:
         """From the previous poses a little downhill, for the persons that have one."""
@@ -184,12 +197,17 @@ class KinematicRegressor:
         wins = fresh.energy < fit.energy[who] - _SWITCH
         return _with(fit, who[wins], take(fresh, wins)) if wins.any() else fit
 
-    def _finite(self, R: Array64, R_before: Array64) -> Array64:
-        finite = np.isfinite(R).all((1, 2, 3))
-        if finite.all():
-            return R
-        log.warning("%d poses were not finite; holding the last ones", int((~finite).sum()))
-        return np.where(finite[:, None, None, None], R, R_before)
+    def _held_where_failed(self, before: _Memory, after: _Memory) -> _Memory:
+        """The last poses where the new ones are not finite; the next frame starts those afresh."""
+        failed = ~(np.isfinite(after.R_parent_joint).all((1, 2, 3)) & np.isfinite(after.energy))
+        if not failed.any():
+            return after
+        self._held += int(failed.sum())
+        if self._due(float(after.t[0])):
+            log.warning("poses that are not finite (%d so far); holding the last ones", self._held)
+        after = replace(after, energy=np.where(failed, np.inf, after.energy))
+        R, shift = choose(failed, before.R_parent_joint, after.R_parent_joint), choose(failed, before.shift, after.shift)
+        return replace(after, R_parent_joint=R, shift=shift)
 
 
 def _rows(chosen: Mask) -> slice | Indices:

@@ -9,26 +9,32 @@ import numpy as np
 
 from mocap.batch import join, split
 from mocap.body.skeleton import Skeleton, load_skeleton
+from mocap.clock import Clock
 from mocap.config import MotionConfig
 from mocap.motion.ground import LEVEL_FROM_CAMERA, Ground, Sight
 from mocap.motion.one_euro import stretch_of
 from mocap.motion.people import GAP_S, People, PeopleState, stranger
 from mocap.types import BodyPose, Camera, Person, PoseEstimate
 
-_FORGET_S = 2.0  # longer than the tracker remembers a lost person; ids are never reused
-
 
 class Motion:
     """Places every person in one world and smooths them. Keeps a state per ``track_id``.
 
     The first person who is there calibrates the camera: pitch, height and the world's origin.
+
+    Args:
+        config: how much to smooth.
+        skeleton: the shipped one when not given.
+        forget_s: an id's state is dropped when it was not seen for longer, s. It has to outlast the tracker's memory.
     """
 
-    def __init__(self, config: MotionConfig, skeleton: Skeleton | None = None) -> None:
+    def __init__(self, config: MotionConfig, skeleton: Skeleton | None = None, forget_s: float = 2.0) -> None:
         self._people = People(skeleton or load_skeleton(), stretch_of(config.smoothing))
         self._stranger = stranger()
         self._states: dict[int, PeopleState] = {}
         self._ground = Ground()
+        self._forget_s = forget_s
+        self._clock = Clock()
         self._last_t: float | None = None
 
     @property
@@ -47,7 +53,8 @@ class Motion:
         """Place and smooth the people of one frame.
 
         Args:
-            t: Capture time, s. Any rate, also uneven; after a gap of more than 0.5 s the filters start anew.
+            t: Capture time, s. Any rate, also uneven; after a gap of more than 0.5 s the filters start anew. Repeated
+                time stamps count as 4 ms, jumps back as no time.
             estimates: Poses in camera axes; values that are not finite are held.
             persons: Landmarks of the same people, matched by ``track_id``. An estimate without one stays where it was.
             camera: Size and focal length.
@@ -55,6 +62,7 @@ class Motion:
         Returns:
             The poses in the world, in the order of ``estimates``, and the camera with its place in that world.
         """
+        t_capture, t = t, self._clock(t)
         by_id = {person.track_id: person for person in persons}
         ids = [estimate.track_id for estimate in estimates]
         poses: tuple[BodyPose, ...] = ()
@@ -63,19 +71,19 @@ class Motion:
             seen = [by_id.get(track_id) for track_id in ids]
             state, placed = self._people.place(t, state, estimates, seen, camera, self._ground)
             first = min([*ids, *self._states])
-            sight = placed.sight(ids.index(first), state.feet) if first in ids else None
+            sight = placed.sight(ids.index(first), first, state.feet) if first in ids else None
             self._update_ground(t, sight)
-            state, poses = self._people.poses(t, ids, state, placed, self._ground)
+            state, poses = self._people.poses(t_capture, ids, state, placed, self._ground)
             self._states.update(zip(ids, split(state, len(ids)), strict=True))
         else:
             self._update_ground(t, None)
-        self._states = {i: state for i, state in self._states.items() if t - state.t[0] <= _FORGET_S}
+        self._states = {i: state for i, state in self._states.items() if t - state.t[0] <= self._forget_s}
         return poses, self._placed(camera)
 
     def _update_ground(self, t: float, sight: Sight | None) -> None:
         dt = 0.0 if self._last_t is None else t - self._last_t
         self._last_t = t
-        self._ground.update(dt if 0 <= dt <= GAP_S else 0.0, sight)
+        self._ground.update(dt if dt <= GAP_S else 0.0, sight)
 
     def _placed(self, camera: Camera) -> Camera:
         if self._ground.p_world_camera is None:

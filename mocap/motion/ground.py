@@ -45,6 +45,7 @@ def rotation_x(angle: float) -> Float64:
 class Sight:
     """What the ground learns from in one frame: the posed, placed body of one person, in the level frame."""
 
+    track_id: int
     joints: Float64  # (24, 3) m
     heading: float  # rad about +y, of the pelvis
     soles: Float64  # (2 feet, 2 points, 3) m
@@ -59,6 +60,10 @@ class Footprints:
     def __init__(self) -> None:
         self.points: list[Float64] = []
         self._merges: list[int] = []
+        self.drop_open()
+
+    def drop_open(self) -> None:
+        """Forget the footprints that are not closed yet."""
         self._open: list[list[Float64]] = [[], []]
         self._age = [0.0, 0.0]
 
@@ -113,15 +118,21 @@ class Ground:
         self.p_world_camera: Float64 | None = None  # (3,) m
         self._provisional: Float64 = np.zeros(3)
         self._anchor: Float64 = np.zeros(3)  # (3,) m level: the person's pelvis at first
-        self._samples: list[tuple[float, float, float, Float64]] = []  # pitch, weight, still, lowest sole
-        self._evidence_s = 0.0
         self._since_s = 0.0
-        self._pelvis: Float64 | None = None
-        self._velocity: Float64 = np.zeros(3)
         self._prior = (0.0, 1.0)
         self._target: tuple[float, float] = (0.0, 0.0)  # pitch, floor height
         self._current: tuple[float, float] = (0.0, 0.0)
         self.footprints = Footprints()
+        self._meet(None)
+
+    def _meet(self, track_id: int | None) -> None:
+        """Somebody else calibrates from now on: what was gathered of the last one's motion and posture is dropped."""
+        self._track_id = track_id
+        self._samples: list[tuple[float, float, float, Float64]] = []  # pitch, weight, still, lowest sole
+        self._evidence_s = 0.0
+        self._pelvis: Float64 | None = None
+        self._velocity: Float64 = np.zeros(3)
+        self.footprints.drop_open()
 
     @property
     def R_world_level(self) -> Float64:
@@ -150,6 +161,8 @@ class Ground:
             self._move(dt)
 
     def _learn(self, dt: float, sight: Sight) -> None:
+        if sight.track_id != self._track_id:
+            self._meet(sight.track_id)
         if self.p_world_camera is None:
             self._start(sight)
         still, knees = self._is_still(dt, sight), upright_knees(sight.joints) if sight.feet_seen else 0

@@ -77,11 +77,11 @@ class Placed:
     feet_rays: Float64  # (P, 2, 2, 2)
     feet_seen: Mask  # (P, 2)
 
-    def sight(self, index: int, feet: Feet) -> Sight:
+    def sight(self, index: int, track_id: int, feet: Feet) -> Sight:
         """What the ground learns from; the feet where the body's size puts them, before the floor corrects that."""
         R = self.R[index, 0]
         heading = float(np.arctan2(R[0, 2], R[2, 2]))
-        return Sight(self.joints[index] + self.root[index], heading, self.measured_soles[index], feet.contact[index],
+        return Sight(track_id, self.joints[index] + self.root[index], heading, self.measured_soles[index], feet.contact[index],
                      bool(self.feet_seen[index].any()), self.rest[index])  # fmt: skip
 
 
@@ -106,7 +106,7 @@ class People:
     ) -> tuple[PeopleState, Placed]:
         """Take one frame at time ``t`` s: hold what is not finite, solve the roots, filter."""
         dt = t - state.t
-        fresh = ~((dt >= 0) & (dt <= GAP_S))
+        fresh = dt > GAP_S
         dt = np.where(fresh, 0.0, dt)
         state, confidence = self._hold(replace(state, age_s=state.age_s + dt), estimates, dt)
         rotations, R = state.rotations, state.R_held
@@ -134,7 +134,7 @@ class People:
                              feet_rays, feet_seen)  # fmt: skip
 
     def poses(
-        self, t: float, ids: Sequence[int], state: PeopleState, placed: Placed, ground: Ground
+        self, t_capture: float, ids: Sequence[int], state: PeopleState, placed: Placed, ground: Ground
     ) -> tuple[PeopleState, tuple[BodyPose, ...]]:
         """The bodies in the world, feet locked."""
         R_world, p_camera = ground.R_world_level, ground.p_world_camera
@@ -149,7 +149,7 @@ class People:
         R[:, 0] = R_world @ placed.R[:, 0]
         joints = placed.joints @ R_world.T + root[:, None]
         columns = [x.astype(np.float32) for x in (root, state.betas, joints, placed.confidence, feet.contact)]
-        poses = (BodyPose(track_id, t, *row) for track_id, *row in zip(ids, R, *columns, strict=True))
+        poses = (BodyPose(track_id, t_capture, *row) for track_id, *row in zip(ids, R, *columns, strict=True))
         return replace(state, feet=feet), tuple(poses)
 
     def _hold(self, state: PeopleState, estimates: Sequence[PoseEstimate], dt: Float64) -> tuple[PeopleState, Float64]:

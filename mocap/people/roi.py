@@ -91,11 +91,6 @@ def frame_from_crop(roi: Roi) -> Array:
     return np.array([[cos, -sin, x - half * (cos - sin)], [sin, cos, y - half * (sin + cos)]])
 
 
-def crop_from_frame(roi: Roi) -> Array:
-    """Affine map (2, 3) from frame pixels to crop pixels: the inverse of :func:`frame_from_crop`."""
-    return np.asarray(cv2.invertAffineTransform(frame_from_crop(roi)))
-
-
 def apply_affine(matrix: Array, points: Array) -> Array:
     """Points (..., 2) through an affine map (2, 3)."""
     return points @ matrix[:, :2].T + matrix[:, 2]

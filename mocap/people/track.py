@@ -91,13 +91,6 @@ class Track:
         if self.frozen_t is None:
             self.memory.update(t, seen)
 
-    def shift(self, seconds: float) -> None:
-        """The clock jumped."""
-        self.seen_t += seconds
-        self.axis.t += seconds
-        self.memory.t += seconds
-        self.frozen_t = None if self.frozen_t is None else self.frozen_t + seconds
-
 
 def _to_person(track_id: int, seen: Observation) -> Person:
     return Person(track_id, seen.roi, seen.score, seen.landmarks_px, seen.landmarks_world, seen.visibility)

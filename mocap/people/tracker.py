@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from mocap.clock import Clock, Seldom
 from mocap.config import PeopleConfig
 from mocap.errors import MocapError
 from mocap.people.detection import Detection, Network, detect
@@ -23,7 +24,6 @@ _OWN_SQUARE = 0.5  # bonus for what was seen in a person's own square
 _OWN_SQUARE_FROZEN = 0.15  # the same, while it may show somebody else
 _TIE = 0.1  # a smaller difference in fit says nothing about who is who
 _MIN_FIT = 0.05
-_NAN_LOG_S = 10.0
 
 
 class Tracker:
@@ -53,16 +53,15 @@ class Tracker:
         self._landmarker = landmarker
         self._tracks: list[Track] = []  # oldest first
         self._next_id = 0
-        self._t = -math.inf
+        self._clock, self._due = Clock(), Seldom()
         self._detect_t = -math.inf
-        self._nan_log_t = -math.inf
 
     def update(self, frame: Frame) -> tuple[Person, ...]:
         """The people in this frame, by id. Whoever is out of sight is left out, and keeps the id for ``lost_after_s``.
 
         Frames may be missing, and time may jump; a jump back counts as no time.
         """
-        t = self._advance(frame.t_capture)
+        t = self._clock(frame.t_capture)
         self._tracks = [track for track in self._tracks if t - track.seen_t <= self.config.lost_after_s]
         active = [track for track in self._tracks if track.roi is not None]
         candidates, finite = self._detect(frame, active, t)
@@ -83,17 +82,6 @@ class Tracker:
         ]
         present = self._assign([one for one, _ in good], [owner for _, owner in good], held, t)
         return tuple(track.person for track in self._tracks if track in present or track in held)
-
-    def _advance(self, t_capture: float) -> float:
-        """Move to the time of a new frame; where time jumps back, shift everybody's times along."""
-        back = self._t - t_capture
-        if 0 < back < math.inf:
-            for track in self._tracks:
-                track.shift(-back)
-            self._detect_t -= back
-            self._nan_log_t -= back
-        self._t = t_capture
-        return t_capture
 
     def _detect(self, frame: Frame, active: list[Track], t: float) -> tuple[list[Detection], bool]:
         """Detections that are worth a crop, best first; and whether the detector's outputs were finite."""
@@ -150,8 +138,7 @@ class Tracker:
 
     def _count_nan(self, t: float) -> None:
         self.nan_frames += 1
-        if t - self._nan_log_t >= _NAN_LOG_S:
-            self._nan_log_t = t
+        if self._due(t):
             log.warning("a network gave values that are not finite (%d frames so far); held", self.nan_frames)
 
 

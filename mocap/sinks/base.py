@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from types import TracebackType
@@ -43,6 +43,14 @@ class Sink(ABC):
         """Send one frame, at once and in the caller's thread."""
 
     @abstractmethod
+    def tick(self) -> None:
+        """Called about twice a second while no frame comes: what the receiver must hear even then."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Protocol and address, for messages: ``OSC 127.0.0.1:9100``."""
+
+    @abstractmethod
     def close(self) -> None:
         """Say goodbye and free the sockets. A second call does nothing."""
 
@@ -66,20 +74,35 @@ def capture_wall_time(frame: MocapFrame) -> float:
 
 
 class Presence:
-    """Who is there. A person enters with the first pose and leaves ``leave_after_s`` after the last one."""
+    """Who is there. A person enters with the first pose and leaves ``leave_after_s`` after the last one.
+
+    Time is that of the frames, whatever clock stamps them; while none comes, it goes on as the wall clock does.
+    """
 
     def __init__(self, leave_after_s: float = LEAVE_AFTER_S) -> None:
         self._leave_after_s = leave_after_s
         self._last_seen: dict[int, float] = {}  # track_id -> t_capture of the last pose, s
+        self._clock_offset_s = 0.0  # the last frame's t_capture minus the wall clock when it came
 
-    def update(self, t_capture: float, ids: Iterable[int]) -> tuple[list[int], list[int]]:
-        """Ids of the poses in the frame at ``t_capture`` s -> who entered, who left."""
+    def now(self) -> float:
+        """The frames' time, s, at this moment."""
+        return time.perf_counter() + self._clock_offset_s
+
+    def update(self, t_capture: float, ids: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Ids of the poses in the frame at ``t_capture`` s -> who entered, who left: never someone in the frame."""
+        t = t_capture if isfinite(t_capture) else self.now()
+        self._clock_offset_s = t - time.perf_counter()
         entered = [track_id for track_id in ids if track_id not in self._last_seen]
-        self._last_seen.update((track_id, t_capture) for track_id in ids)
-        left = [id_ for id_, seen in self._last_seen.items() if t_capture - seen >= self._leave_after_s]
+        left = [track_id for track_id in self.expire(t) if track_id not in ids]
+        self._last_seen.update((track_id, t) for track_id in ids)
+        return entered, left
+
+    def expire(self, t: float) -> list[int]:
+        """Who leaves by the time ``t`` s of the frames."""
+        left = [track_id for track_id, seen in self._last_seen.items() if t - seen >= self._leave_after_s]
         for track_id in left:
             del self._last_seen[track_id]
-        return entered, left
+        return left
 
     def clear(self) -> list[int]:
         """Everybody leaves."""

@@ -50,20 +50,36 @@ class OscSink(Sink):
     def send(self, frame: MocapFrame) -> None:
         t_wall = capture_wall_time(frame)
         entered, left = self._presence.update(frame.t_capture, [pose.track_id for pose in frame.poses])
-        head = [_frame_message(frame), *(message(f"/mocap/{id_}/leave", "") for id_ in left)]
+        head = [_frame_message(frame), *_leave_messages(left)]
         people = [_pose_messages(self._guard.clean(pose), pose.track_id in entered) for pose in frame.poses]
-        for track_id in left:
-            self._guard.forget(track_id)
+        self._forget(left)
         first, *others = people or [[]]
         for messages in [head + first, *others]:
             self._destination.send(bundles(messages, t_wall))
+
+    def tick(self) -> None:
+        """The leaves of those whose time is up."""
+        left = self._presence.expire(self._presence.now())
+        self._forget(left)
+        self._destination.send(bundles(_leave_messages(left)))
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        self._destination.send(bundles([message(f"/mocap/{id_}/leave", "") for id_ in self._presence.clear()]))
+        self._destination.send(bundles(_leave_messages(self._presence.clear())))
         self._destination.close()
+
+    def __str__(self) -> str:
+        return f"OSC {self._destination}"
+
+    def _forget(self, left: list[int]) -> None:
+        for track_id in left:
+            self._guard.forget(track_id)
+
+
+def _leave_messages(left: list[int]) -> list[bytes]:
+    return [message(f"/mocap/{track_id}/leave", "") for track_id in left]
 
 
 def _frame_message(frame: MocapFrame) -> bytes:

@@ -87,6 +87,9 @@ class Destination:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)  # a broadcast address reaches every receiver
         self._connected = False
 
+    def __str__(self) -> str:
+        return self._name
+
     def send(self, datagrams: Iterable[bytes]) -> None:
         for datagram in datagrams:
             self._send(datagram)

@@ -66,10 +66,10 @@ class VmcSink(Sink):
     ) -> None:
         if preset not in PRESETS:
             raise MocapError(f"--vmc.preset: expected one of {', '.join(PRESETS)}, found {preset!r}")
-        last_port = port + max_people - 1
-        if last_port > 65535:
+        self._last_port = port + max_people - 1
+        if self._last_port > 65535:
             raise MocapError(
-                f"--vmc.port: {max_people} people need ports {port} to {last_port}, but 65535 is the last one"
+                f"--vmc.port: {max_people} people need ports {port} to {self._last_port}, but 65535 is the last one"
             )
         self._preset = PRESETS[preset]
         self._bundle = self._preset.bundle if bundle is None else bundle
@@ -91,32 +91,43 @@ class VmcSink(Sink):
 
     def send(self, frame: MocapFrame) -> None:
         self._assign_slots(frame)
-        # The first port always hears that we are alive; the others only while somebody has them.
-        packets: dict[int, list[bytes]] = {slot: [] for slot in {0, *self._slots.values()}}
-        for pose in frame.poses:
-            if pose.track_id in self._slots:
-                packets[self._slots[pose.track_id]] = self._pose_messages(self._guard.clean(pose))
-        clock = [message("/VMC/Ext/OK", "i", 1), message("/VMC/Ext/T", "f", self._elapsed_s(frame))]
-        for slot, messages in packets.items():
-            self._destinations[slot].send(self._datagrams(clock + messages))
+        messages = {
+            self._slots[pose.track_id]: self._pose_messages(self._guard.clean(pose))
+            for pose in frame.poses
+            if pose.track_id in self._slots
+        }
+        self._send(self._elapsed_s(frame.t_capture), messages)
+
+    def tick(self) -> None:
+        """The sign of life, so that receivers do not take us for gone while the camera is."""
+        self._free_slots(self._presence.expire(self._presence.now()))
+        self._send(0.0 if self._t_start is None else self._elapsed_s(self._presence.now()), {})
 
     def close(self) -> None:
         for destination in self._destinations:
             destination.close()
 
-    def _elapsed_s(self, frame: MocapFrame) -> float:
+    def __str__(self) -> str:
+        more = f"-{self._last_port}" if len(self._destinations) > 1 else ""
+        return f"VMC {self._destinations[0]}{more}"
+
+    def _send(self, elapsed_s: float, messages: dict[int, list[bytes]]) -> None:
+        """Each slot's messages. The first port always hears that we are alive, the others while somebody has them."""
+        clock = [message("/VMC/Ext/OK", "i", 1), message("/VMC/Ext/T", "f", elapsed_s)]
+        for slot in sorted({0, *self._slots.values()}):
+            self._destinations[slot].send(self._datagrams(clock + messages.get(slot, [])))
+
+    def _elapsed_s(self, t_capture: float) -> float:
         """Capture time since the first frame: small enough for float32 to keep the milliseconds."""
-        if not isfinite(frame.t_capture):
+        if not isfinite(t_capture):
             return 0.0
         if self._t_start is None:
-            self._t_start = frame.t_capture
-        return frame.t_capture - self._t_start
+            self._t_start = t_capture
+        return t_capture - self._t_start
 
     def _assign_slots(self, frame: MocapFrame) -> None:
         ids = [pose.track_id for pose in frame.poses]
-        for track_id in self._presence.update(frame.t_capture, ids)[1]:
-            self._slots.pop(track_id, None)
-            self._guard.forget(track_id)
+        self._free_slots(self._presence.update(frame.t_capture, ids)[1])
         free = sorted(set(range(len(self._destinations))) - set(self._slots.values()))
         newcomers = [track_id for track_id in ids if track_id not in self._slots]
         self._slots.update(zip(newcomers, free, strict=False))
@@ -125,6 +136,11 @@ class VmcSink(Sink):
             log.warning(
                 "VMC: more people than ports (%d): person %d is not sent", len(self._destinations), newcomers[-1]
             )
+
+    def _free_slots(self, left: list[int]) -> None:
+        for track_id in left:
+            self._slots.pop(track_id, None)
+            self._guard.forget(track_id)
 
     def _datagrams(self, messages: list[bytes]) -> list[bytes]:
         # Tagged "immediately": OSC lets a receiver discard a bundle whose time has passed, as any capture time has.

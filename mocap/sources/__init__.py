@@ -12,7 +12,7 @@ from mocap.sources.camera import CameraSource
 from mocap.sources.cameras import CameraInfo, list_cameras
 from mocap.sources.images import ImageFolder, is_image
 from mocap.sources.live import LiveSource
-from mocap.sources.paced import FrameList, PacedSource
+from mocap.sources.paced import PacedSource
 from mocap.sources.stream import StreamSource
 from mocap.sources.video import VideoFile
 
@@ -20,7 +20,6 @@ __all__ = [
     "CameraInfo",
     "CameraSource",
     "EndOfStream",
-    "FrameList",
     "ImageFolder",
     "LiveSource",
     "PacedSource",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -87,7 +88,18 @@ class CameraSource(LiveSource):
         self._mirror = config.mirror
         self._cameras = cameras
         self._open_capture = open_capture
+        if sys.platform == "darwin":
+            self._ask_for_permission()
         self._start()
+
+    def _ask_for_permission(self) -> None:
+        """Opens and releases the camera on the caller's thread, the main one.
+
+        The first open makes macOS ask whether the program may use cameras. OpenCV has to run the main thread's event
+        loop for that, and on any other thread refuses to open ("can not spin main run loop from other thread").
+        Whether it opens is found out, and reported, by the capture thread.
+        """
+        self._open_capture(self.info.index, self.info.backend).release()
 
     def _connect(self) -> CameraConnection:
         cameras = self._cameras()
@@ -142,19 +154,32 @@ class CameraConnection:
         self._flipped: NDArray[np.uint8] | None = None
 
     def read(self) -> tuple[float, Image] | None:
-        deadline = time.monotonic() + FAILED_GRABS_S
-        while not self._capture.grab():
-            if time.monotonic() > deadline:
+        deadline = time.perf_counter() + FAILED_GRABS_S
+        while not self._grab():
+            if time.perf_counter() > deadline:
                 raise ConnectionLost("the camera delivers nothing")
             time.sleep(0.01)
-        t_capture = time.monotonic()  # before decoding and conversion, which are part of the frame's age
-        decoded, self._bgr = self._capture.retrieve(self._bgr)
-        if not decoded or self._bgr is None:
+        t_capture = time.perf_counter()  # before decoding and conversion, which are part of the frame's age
+        bgr = self._retrieve()
+        if bgr is None:
             return None
-        bgr = self._bgr
         if self._mirror:
             bgr = self._flipped = np.asarray(cv2.flip(bgr, 1, self._flipped), np.uint8)
         return t_capture, np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def _grab(self) -> bool:
+        try:
+            return self._capture.grab()
+        except cv2.error as error:
+            raise ConnectionLost(str(error)) from error
+
+    def _retrieve(self) -> NDArray[np.uint8] | None:
+        try:
+            decoded, self._bgr = self._capture.retrieve(self._bgr)
+        except cv2.error as error:  # the JPEG decoder, on what an unplugged or shaky camera sent last
+            log.debug("a picture could not be decoded: %s", error)
+            return None
+        return self._bgr if decoded else None
 
     def close(self) -> None:
         self._capture.release()

@@ -59,7 +59,10 @@ def is_second_node(path: str | None, sysfs: Path = Path("/sys/class/video4linux"
     if path is None or os.access(path, os.R_OK):
         return False
     number = sysfs / os.path.basename(path) / "index"  # counts the nodes of one device; the first one captures
-    return number.is_file() and number.read_text().strip() != "0"
+    try:
+        return number.read_text().strip() != "0"
+    except OSError:  # there is no such file, or the camera is being unplugged
+        return False
 
 
 def find_camera(wanted: int | str | None, cameras: Sequence[CameraInfo]) -> CameraInfo:
@@ -71,18 +74,26 @@ def find_camera(wanted: int | str | None, cameras: Sequence[CameraInfo]) -> Came
         MocapError: There is none, or several; the message lists what there is.
     """
     if not cameras:
-        raise no_camera()
+        raise no_camera(wanted)
     if wanted is None:
         return cameras[0]
-    if isinstance(wanted, int) or wanted.isdecimal():
+    if _is_index(wanted):
         found = [camera for camera in cameras if camera.index == int(wanted)]
     else:
-        found = _by_name(wanted, cameras)
+        found = _by_name(str(wanted), cameras)
     if len(found) == 1:
         return found[0]
-    what = f"index {wanted}" if isinstance(wanted, int) or wanted.isdecimal() else f"name '{wanted}'"
+    what = _what(wanted)
     problem = f"No camera has the {what}" if not found else f"{len(found)} cameras have the {what}: give the index"
     raise MocapError(f"{problem}. There is: {', '.join(map(str, cameras))}. `mocap cameras` lists them.")
+
+
+def _is_index(wanted: int | str) -> bool:
+    return isinstance(wanted, int) or wanted.isdecimal()
+
+
+def _what(wanted: int | str) -> str:
+    return f"index {wanted}" if _is_index(wanted) else f"name '{wanted}'"
 
 
 def _by_name(wanted: str, cameras: Sequence[CameraInfo]) -> list[CameraInfo]:
@@ -102,9 +113,10 @@ def find_again(lost: CameraInfo, cameras: Sequence[CameraInfo]) -> CameraInfo:
     return next((camera for camera in same_name if camera.path == lost.path), lost)
 
 
-def no_camera() -> MocapError:
+def no_camera(wanted: int | str | None) -> MocapError:
+    asked = f", neither with the {_what(wanted)} nor any other" if wanted is not None else ""
     return MocapError(
-        "No camera found. Plug one in and check with `mocap cameras`, or use a recording: `mocap file VIDEO`."
+        f"No camera found{asked}. Plug one in and check with `mocap cameras`, or use a recording: `mocap file VIDEO`."
     )
 
 

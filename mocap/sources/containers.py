@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import av
 import av.container
+import av.error
 import cv2
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
@@ -17,6 +19,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from mocap.errors import MocapError
+from mocap.latest import Latest
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -41,8 +44,27 @@ def open_video(
     try:
         container = av.open(url, "r", options=options or {}, timeout=timeout_s)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise _cannot_open(location, error) from error
+        raise _cannot_open(location, error, timeout_s) from error
     return container, _picture_stream(container, location)
+
+
+def open_address(url: str, timeout_s: tuple[float, float]) -> tuple[av.container.InputContainer, av.VideoStream]:
+    """``open_video`` of an address, for the main thread: Ctrl-C gets through at once, not when FFmpeg is done."""
+    opened: Latest[tuple[av.container.InputContainer, av.VideoStream]] = Latest()
+
+    def open_it() -> None:
+        try:
+            opened.put(open_video(url, timeout_s=timeout_s))  # when nobody waits any more, its last reference closes it
+        except Exception as error:  # the caller gets it, from get()
+            opened.close(error)
+
+    threading.Thread(target=open_it, name=f"open {url}", daemon=True).start()
+    try:
+        while (result := opened.get(0.2)) is None:
+            pass
+        return result
+    finally:
+        opened.close()
 
 
 def _check_file(path: Path) -> None:
@@ -54,8 +76,15 @@ def _check_file(path: Path) -> None:
         raise MocapError(f"{path}: expected a video, found an empty file (0 bytes). Copy or record it again.")
 
 
-def _cannot_open(location: str | Path, error: Exception) -> MocapError:
-    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+def reason(error: Exception, timeout_s: float | None = None) -> str:
+    """What FFmpeg failed with; a timeout, which it calls "Immediate exit requested", by its length in s."""
+    if isinstance(error, av.error.ExitError) and timeout_s is not None:
+        return f"no answer within {timeout_s:g} s"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _cannot_open(location: str | Path, error: Exception, timeout_s: tuple[float, float] | None) -> MocapError:
+    why = reason(error, timeout_s and timeout_s[0])
     if isinstance(location, Path):
         return MocapError(
             f"{location}: expected a video, found {location.stat().st_size} bytes that FFmpeg cannot read ({why}). "

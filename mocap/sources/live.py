@@ -9,6 +9,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ from mocap.types import Frame
 log = logging.getLogger(__name__)
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
+INTERRUPTED_S = 0.5  # how long Ctrl-C while opening waits for the device to be freed
 
 
 class ConnectionLost(Exception):
@@ -33,7 +35,7 @@ class Connection(Protocol):
         """Waits for the next picture.
 
         Returns:
-            Its time (s, ``time.monotonic()``) and RGB (H, W, 3) uint8; None for a picture that could not be decoded.
+            Its time (s, ``time.perf_counter()``) and RGB (H, W, 3) uint8; None for a picture that could not be decoded.
 
         Raises:
             ConnectionLost: Nothing comes any more.
@@ -77,6 +79,7 @@ class LiveSource(Source):
         self._lost = False  # the next frame is the first one after a loss
         self._reading_since: float | None = None  # None while not inside Connection.read
         self._pause_s = 0.0  # before the next attempt to reconnect
+        self._why_gone = ""  # what the last attempt to reconnect failed with
 
     @abstractmethod
     def _connect(self) -> Connection:
@@ -96,27 +99,34 @@ class LiveSource(Source):
         return frame
 
     def close(self) -> None:
+        self._end(self._patience.stall_s + 1.0)
+
+    def _end(self, wait_s: float) -> None:
+        """Ends the capture threads, each of which frees its device, and waits for them up to ``wait_s``."""
         self._stop.set()
         self._latest.close()
-        deadline = time.monotonic() + self._patience.stall_s + 1.0
+        deadline = time.perf_counter() + wait_s
         for worker in self._workers:
-            worker.join(max(0.0, deadline - time.monotonic()))
+            worker.join(max(0.0, deadline - time.perf_counter()))
         if any(worker.is_alive() for worker in self._workers):
-            log.warning("%s: the driver does not answer; the device is freed as soon as it does", self.name)
+            log.warning("%s: it does not answer; it is freed as soon as it does", self.name)
 
     def _start(self) -> None:
         """Opens the device in the capture thread and waits for its first picture; frees everything when that fails."""
         try:
             self._add_worker()
             self._wait_for_first()
+        except KeyboardInterrupt:  # an open that blocks cannot be interrupted: its thread frees what it gets
+            self._end(INTERRUPTED_S)
+            raise
         except BaseException:
             self.close()
             raise
 
     def _wait_for_first(self) -> None:
-        deadline = time.monotonic() + self._patience.first_frame_s + self._patience.stall_s
+        deadline = time.perf_counter() + self._patience.first_frame_s + self._patience.stall_s
         while not self._first.wait(0.2):  # short waits let Ctrl-C through
-            if time.monotonic() > deadline:
+            if time.perf_counter() > deadline:
                 raise self._silent(f"none within {self._patience.first_frame_s:.0f} s")
         if self._index >= 0:
             return
@@ -154,9 +164,9 @@ class LiveSource(Source):
 
     def _wait_for_blocked(self) -> None:
         """Gives threads that blocked some time to free the device."""
-        deadline = time.monotonic() + self._patience.retry_max_s
+        deadline = time.perf_counter() + self._patience.retry_max_s
         for blocked in self._workers[:-1]:
-            while blocked.is_alive() and self._current() and time.monotonic() < deadline:
+            while blocked.is_alive() and self._current() and time.perf_counter() < deadline:
                 blocked.join(0.1)
 
     def _run_connection(self) -> None:
@@ -181,25 +191,25 @@ class LiveSource(Source):
             self._pause_s = min(2 * self._pause_s or self._patience.retry_s, self._patience.retry_max_s)
             try:
                 return self._connect()
-            except MocapError as error:
-                log.debug("%s: still gone: %s", self.name, error)
+            except (MocapError, OSError, cv2.error) as error:  # devices come and go while they are listed and opened
+                self._report_still_gone(str(error))
         return None
 
     def _pump(self, connection: Connection) -> None:
-        t_picture, fresh = time.monotonic(), True
+        t_picture, fresh = time.perf_counter(), True
         while self._current():
-            self._reading_since = time.monotonic()
+            self._reading_since = time.perf_counter()
             picture = connection.read()
             if not self._current():
                 return
             self._reading_since = None
             if picture is not None:
                 self._deliver(*picture)
-                t_picture, fresh = time.monotonic(), False
+                t_picture, fresh = time.perf_counter(), False
                 continue
             self._skip_broken()
             limit_s = self._patience.first_frame_s if fresh else self._patience.stall_s
-            if time.monotonic() - t_picture > limit_s:
+            if time.perf_counter() - t_picture > limit_s:
                 raise ConnectionLost(f"no picture that can be decoded for {limit_s:.1f} s")
 
     def _deliver(self, t_capture: float, rgb: Image) -> None:
@@ -222,8 +232,13 @@ class LiveSource(Source):
 
     def _report_loss(self, how: str) -> None:
         if not self._lost:
-            self._lost = True
+            self._lost, self._why_gone = True, ""
             log.warning("%s: gone (%s); trying to reconnect", self.name, how)
+
+    def _report_still_gone(self, why: str) -> None:
+        if why != self._why_gone:  # not at every attempt
+            self._why_gone = why
+            log.info("%s: not back yet: %s", self.name, why)
 
     # ---- called by the reader
 
@@ -234,7 +249,7 @@ class LiveSource(Source):
         if since is None or self._stop.is_set() or not self._workers[-1].is_alive():
             return
         limit_s = self._patience.first_frame_s if self._lost else self._patience.stall_s
-        if time.monotonic() - since > limit_s:
+        if time.perf_counter() - since > limit_s:
             self._reading_since = None
-            self._report_loss(f"no picture for {time.monotonic() - since:.1f} s")
+            self._report_loss(f"no picture for {time.perf_counter() - since:.1f} s")
             self._add_worker()

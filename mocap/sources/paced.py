@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import closing
 
 from mocap.errors import MocapError
@@ -13,28 +13,10 @@ from mocap.sources.base import EndOfStream, Source
 from mocap.types import Frame
 
 
-class FrameList(Source):
-    """Frames that are in memory, in order, none dropped."""
-
-    def __init__(self, frames: Sequence[Frame], fps: float | None = None, name: str = "frames") -> None:
-        self.name = name
-        self.fps = fps
-        self._frames = iter(frames)
-
-    def read(self, timeout_s: float = 1.0) -> Frame | None:
-        try:
-            return next(self._frames)
-        except StopIteration:
-            raise EndOfStream from None
-
-    def close(self) -> None:
-        self._frames = iter(())
-
-
 class PacedSource(Source):
     """A lossless source played by the clock: a reader that is late misses frames, as with a camera.
 
-    ``t_capture`` is ``time.monotonic()`` at the moment the frame is due and handed over; ``index`` counts on through
+    ``t_capture`` is ``time.perf_counter()`` at the moment the frame is due and handed over; ``index`` counts on through
     loops.
 
     Args:
@@ -81,16 +63,16 @@ class PacedSource(Source):
             self._latest.close(error)
 
     def _play(self, source: Source) -> None:
-        start: float | None = None  # monotonic time of time 0
+        start: float | None = None  # time.perf_counter() of time 0
         with closing(self._rounds(source)) as rounds:
             for index, (t, frame) in enumerate(rounds):
                 if start is None:
-                    start = time.monotonic() - t
+                    start = time.perf_counter() - t
                 if self._duration_s is not None and t >= self._duration_s:
                     return
-                if self._stop.wait(max(0.0, start + t - time.monotonic())):
+                if self._stop.wait(max(0.0, start + t - time.perf_counter())):
                     return
-                self._latest.put(Frame(index, time.monotonic(), frame.rgb))
+                self._latest.put(Frame(index, time.perf_counter(), frame.rgb))
 
     def _rounds(self, source: Source) -> Generator[tuple[float, Frame], None, None]:
         """Frames with their time from the start of the first round, s."""

@@ -9,7 +9,7 @@ from collections.abc import Generator
 import av
 
 from mocap.sources.base import EndOfStream
-from mocap.sources.containers import Converter, Image, nominal_fps, open_video
+from mocap.sources.containers import Converter, Image, nominal_fps, open_video, reason
 from mocap.sources.live import ConnectionLost, LiveSource, Patience
 
 OPTIONS = {
@@ -26,8 +26,8 @@ LONGEST_PAUSE_S = 2.0  # between two frames of a recording
 class StreamSource(LiveSource):
     """A network stream, read in a thread of its own; the newest frame wins.
 
-    ``t_capture`` is ``time.monotonic()`` at the arrival of the frame's packet. A stream that breaks off is opened again
-    until it is back. A recording on a web server (it has an end) plays in real time and then ends.
+    ``t_capture`` is ``time.perf_counter()`` at the arrival of the frame's packet. A stream that breaks off is opened
+    again until it is back. A recording on a web server (it has an end) plays in real time and then ends.
 
     Args:
         url: rtsp://…, http://… or https://….
@@ -61,8 +61,9 @@ class StreamConnection:
         self.fps = nominal_fps(self._stream)
         self._ends = bool(self._container.duration)
         self._convert = Converter(mirror)
+        self._stall_s = patience.stall_s
         self._stop = stop
-        self._t_start: float | None = None  # monotonic time of a recording's time 0
+        self._t_start: float | None = None  # time.perf_counter() of a recording's time 0
         self._pictures = self._decode_all()
 
     def read(self) -> tuple[float, Image] | None:
@@ -73,7 +74,7 @@ class StreamConnection:
                 raise EndOfStream from None
             raise ConnectionLost("the stream has ended") from None
         except av.FFmpegError as error:
-            raise ConnectionLost(str(error)) from error
+            raise ConnectionLost(reason(error, self._stall_s)) from error
 
     def close(self) -> None:
         self._pictures.close()
@@ -81,7 +82,7 @@ class StreamConnection:
 
     def _decode_all(self) -> Generator[tuple[float, Image] | None, None, None]:
         for packet in self._container.demux(self._stream):
-            t_arrival = time.monotonic()
+            t_arrival = time.perf_counter()
             try:
                 pictures = packet.decode()
             except av.FFmpegError:
@@ -96,8 +97,8 @@ class StreamConnection:
 
     def _wait_until_due(self, picture: av.VideoFrame) -> float:
         """Plays a recording in real time; returns the time now."""
-        now, t = time.monotonic(), picture.time or 0.0
+        now, t = time.perf_counter(), picture.time or 0.0
         if self._t_start is None:
             self._t_start = now - t
         self._stop.wait(min(max(0.0, self._t_start + t - now), LONGEST_PAUSE_S))
-        return time.monotonic()
+        return time.perf_counter()

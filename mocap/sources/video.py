@@ -9,16 +9,18 @@ from pathlib import Path
 
 import av
 import av.container
+import av.error
 
 from mocap.errors import MocapError
 from mocap.sources.base import EndOfStream, Source
-from mocap.sources.containers import Converter, nominal_fps, open_video
+from mocap.sources.containers import Converter, nominal_fps, open_address, open_video
 from mocap.types import Frame
 
 log = logging.getLogger(__name__)
 
 DEFAULT_FPS = 30.0  # for containers that tell neither times nor a rate
 LONGEST_DELAY = 256  # packets between a packet and its picture; decoders stay far below
+ANSWER_S = 10.0  # a server that says nothing for this long is given up
 BAD_READS_IN_A_ROW = 50  # after so many the rest of the file counts as unreadable
 
 
@@ -39,7 +41,10 @@ class VideoFile(Source):
 
     def __init__(self, location: str | Path, *, mirror: bool = False) -> None:
         self.name = location.name if isinstance(location, Path) else location
-        self._container, self._stream = open_video(location, timeout_s=None if isinstance(location, Path) else (10, 10))
+        if isinstance(location, Path):
+            self._container, self._stream = open_video(location)
+        else:
+            self._container, self._stream = open_address(location, (ANSWER_S, ANSWER_S))
         self._stream.thread_type = "FRAME"  # several at once: 0.9 instead of 2.2 ms at 720p on two cores, but later
         self.fps = nominal_fps(self._stream)
         self.duration_s = _duration_s(self._container, self._stream)
@@ -81,6 +86,10 @@ class VideoFile(Source):
                     self._note(packet)
                     yield packet
                 return
+            except av.error.ExitError:
+                self._cut_short = True
+                log.warning("%s: no answer within %g s; the rest is not read", self.name, ANSWER_S)
+                break
             except av.FFmpegError as error:
                 bad_reads += 1
                 self._cut_short = True

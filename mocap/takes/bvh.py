@@ -33,14 +33,15 @@ def write_bvh(
     t: NDArray[np.float64],
     rest_joints: NDArray[np.floating],
     fps: float,
-    t_start: float | None = None,
     unit: Unit = "m",
 ) -> None:
     """Write a motion as BVH.
 
-    Frame ``n`` shows time ``t_start + n / fps``: gaps are filled and an uneven rate is evened out, rotations by slerp,
-    the root by straight lines. Before the person's first frame the first pose stands still, so that several people of
-    one take, and the video, stay in step.
+    Frame ``n`` shows time ``t[0] + n / fps``, from the person's first frame to the last: gaps are filled and an uneven
+    rate is evened out, rotations by slerp, the root by straight lines.
+
+    So each person's file starts when that person came. To bring several people of one take, or the video, into step,
+    move a file's frames on by the first entry of ``frame`` (frames) or ``t`` (s) in the same person's ``.npz``.
 
     Args:
         path: The file; overwritten.
@@ -49,13 +50,11 @@ def write_bvh(
         t: (T,) s; rows whose time does not grow are left out.
         rest_joints: (24, 3) m, SMPL's T-pose.
         fps: Frame rate of the file.
-        t_start: Time of frame 0, s; the first of ``t`` when not given.
         unit: Length unit of the file.
     """
     grows = t > np.concatenate([[-np.inf], np.maximum.accumulate(t)[:-1]])
     poses, p, t = poses[grows], p_world_root[grows], t[grows]
-    start = t[0] if t_start is None else min(t_start, t[0])
-    times = np.clip(start + np.arange(round((t[-1] - start) * fps) + 1) / fps, t[0], t[-1])
+    times = np.minimum(t[0] + np.arange(round((t[-1] - t[0]) * fps) + 1) / fps, t[-1])
     positions = np.stack([np.interp(times, t, axis) for axis in p.T], -1) * UNITS_PER_METRE[unit]
     angles = _without_jumps(np.stack([_euler_zxy(poses[:, joint], t, times) for joint in range(NUM_JOINTS)], 1))
     depth_first = list(_depth_first())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from mocap.takes.reader import PersonMotion, Take
 log = logging.getLogger(__name__)
 
 FORMATS = ("npz", "bvh")
+NO_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))  # disk, file size, quota
 
 
 def export_take(
@@ -41,7 +43,8 @@ def export_take(
         The files that were written.
 
     Raises:
-        MocapError: Nobody in the take, a format that does not exist, or a folder that cannot be written.
+        MocapError: Nobody in the take, a format that does not exist, a folder that cannot be written, or a full disk;
+            no unfinished file is left.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
@@ -55,7 +58,9 @@ def export_take(
         folder.mkdir(parents=True, exist_ok=True)
         return [path for track_id in people for path in _export(take, track_id, formats, folder, bvh_unit, body)]
     except OSError as error:
-        raise MocapError(f"cannot export to {folder}: {error.strerror or error}; choose another folder") from error
+        reason = error.strerror or error
+        remedy = "free some space or choose" if error.errno in NO_SPACE else "choose"
+        raise MocapError(f"cannot export to {folder}: {reason}; {remedy} another folder with --out") from error
 
 
 def _export(
@@ -69,12 +74,15 @@ def _export(
     for name in dict.fromkeys(formats):
         path = folder / f"{take.path.stem}_person{track_id}.{name}"
         part = path.with_name(path.name + ".part")  # whoever finds the file finds all of it
-        if name == "npz":
-            write_npz(part, arrays)
-        else:
-            poses, pelvis = arrays["poses"].reshape(-1, NUM_JOINTS, 3), arrays["joints"][:, 0]
-            write_bvh(part, poses, pelvis, motion.t, arrays["rest_joints"], take.fps, take.t_start, unit)
-        part.replace(path)
+        try:
+            if name == "npz":
+                write_npz(part, arrays)
+            else:
+                poses, pelvis = arrays["poses"].reshape(-1, NUM_JOINTS, 3), arrays["joints"][:, 0]
+                write_bvh(part, poses, pelvis, motion.t, arrays["rest_joints"], take.fps, unit)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
         yield path
 
 

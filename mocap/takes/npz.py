@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,11 @@ def amass_arrays(motion: PersonMotion, skeleton: Skeleton, fps: float) -> dict[s
 
 
 def write_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write arrays as an uncompressed ``.npz``."""
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
+    """Write arrays as an uncompressed ``.npz``.
+
+    Not by ``np.savez``, which does not close the archive where the disk is full, and so complains again at its end.
+    """
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)

@@ -84,13 +84,6 @@ class Take:
         """Frames that are in the file, with people or without."""
         return int(next(self._rows("SELECT count(*) FROM frames"))[0])
 
-    @property
-    def t_start(self) -> float:
-        """Time of the first frame, s. Raises MocapError when there is none."""
-        for (t,) in self._rows("SELECT t_capture FROM frames WHERE t_capture IS NOT NULL ORDER BY id LIMIT 1"):
-            return float(t)
-        raise MocapError(f"{self.path} holds no frames: the recording ended before the first one")
-
     def people(self) -> list[int]:
         """Track ids of everybody with a pose, in ascending order."""
         sql = "SELECT DISTINCT track_id FROM people WHERE R_parent_joint IS NOT NULL ORDER BY track_id"
@@ -159,7 +152,8 @@ class Take:
         found = values.get("schema_version")
         if found != schema.SCHEMA_VERSION:
             raise MocapError(
-                f"{self.path} has take format {found}; this mocap reads {schema.SCHEMA_VERSION}: pip install -U mocap"
+                f"{self.path} has take format {found}; this mocap reads {schema.SCHEMA_VERSION}. In a newer checkout"
+                " of mocap: pip install -e ."
             )
         return values
 

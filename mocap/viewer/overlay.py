@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -57,7 +59,9 @@ def _drawable(points_px: ArrayLike) -> list[list[int]]:
 
 
 class OverlayWriter:
-    """H.264 video of drawn frames with the source's own timestamps.
+    """H.264 video of drawn frames with the source's own timestamps; a context manager.
+
+    It is written beside its name and moved there at the end, so that a failed run leaves what was there before.
 
     Raises:
         MocapError: The file cannot be written.
@@ -65,12 +69,22 @@ class OverlayWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        self._part = path.with_name(f"{path.stem}.part{path.suffix}")
+        with self._guard():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._container = av.open(str(path), "w")
-        except (OSError, ValueError, av.error.FFmpegError) as error:
-            raise MocapError(f"cannot write the overlay {path}: {error}; name a .mp4 in a writable folder") from error
+            self._container = av.open(str(self._part), "w")
         self._stream: av.VideoStream | None = None
+
+    def __enter__(self) -> OverlayWriter:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self.close()
+            return
+        with contextlib.suppress(OSError, av.error.FFmpegError):  # the error in flight is the one to tell
+            self._container.close()
+        self._part.unlink(missing_ok=True)
 
     def __call__(self, frame: Frame, result: MocapFrame) -> None:
         picture = draw(frame.rgb, result)
@@ -78,9 +92,7 @@ class OverlayWriter:
             self._stream = self._open_stream(*frame.size)
         height, width = self._stream.height, self._stream.width
         if picture.shape[:2] != (height, width):
-            picture = cv2.resize(picture, (width, height)).astype(
-                np.uint8
-            )  # even sizes only; pictures of a folder may differ
+            picture = cv2.resize(picture, (width, height)).astype(np.uint8)  # even sizes, and pictures of a folder
         video_frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         video_frame.pts = round(frame.t_capture * 90_000)
         video_frame.time_base = Fraction(1, 90_000)
@@ -95,13 +107,25 @@ class OverlayWriter:
 
     def _mux(self, video_frame: av.VideoFrame | None) -> None:
         assert self._stream is not None
-        try:
+        with self._guard():
             for packet in self._stream.encode(video_frame):
                 self._container.mux(packet)
-        except (OSError, av.error.FFmpegError) as error:
-            raise MocapError(f"cannot write the overlay {self.path}: {error}") from error
 
     def close(self) -> None:
-        if self._stream is not None:
-            self._mux(None)
-        self._container.close()
+        """Finish the file and put it in its place."""
+        try:
+            if self._stream is not None:
+                self._mux(None)
+        finally:
+            with self._guard():
+                self._container.close()
+        with self._guard():
+            self._part.replace(self.path)
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, av.error.FFmpegError) as error:
+            advice = "name a .mp4 in a writable folder with room on its disk"
+            raise MocapError(f"cannot write the overlay {self.path}: {error}; {advice}") from error

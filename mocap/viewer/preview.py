@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 
 import cv2
@@ -11,6 +13,7 @@ from mocap.types import Frame, MocapFrame
 from mocap.viewer.overlay import draw
 
 TITLE = "mocap: q or Esc ends"
+NO_SCREEN = "--preview found no screen to open a window on; run without it"
 INTERVAL_S = 1 / 15  # a preview never takes more than each second frame's time from the capture
 
 
@@ -20,16 +23,22 @@ class Preview:
     def __init__(self) -> None:
         self.closed = False
         self._next = 0.0
+        if platform.system() == "Linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            raise MocapError(NO_SCREEN)  # OpenCV's Qt would abort the whole process
         try:
             cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL)
         except cv2.error as error:
-            raise MocapError("--preview found no screen to open a window on; run without it") from error
+            raise MocapError(NO_SCREEN) from error
 
     def __call__(self, frame: Frame, result: MocapFrame) -> None:
-        if self.closed or time.monotonic() < self._next:
+        if self.closed or time.perf_counter() < self._next:
             return
-        self._next = time.monotonic() + INTERVAL_S
+        self._next = time.perf_counter() + INTERVAL_S
         cv2.imshow(TITLE, draw(frame.rgb, result)[..., ::-1])
+        self.tick()
+
+    def tick(self) -> None:
+        """Answer the window and its keys; also while no frame comes."""
         key = cv2.waitKey(1) & 0xFF
         self.closed = key in (ord("q"), 27) or cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
 

@@ -18,6 +18,8 @@ import pytest
 from mocap.__main__ import main
 from mocap.assets import asset_path
 from mocap.cli.bench import messages
+from mocap.cli.capture import Recording
+from mocap.errors import MocapError
 from mocap.takes.reader import Take
 
 DEMO = str(asset_path("demo.mp4"))
@@ -111,11 +113,15 @@ def receive_until(receiver: socket.socket, address: str, timeout_s: float) -> li
     raise AssertionError(f"no {address} within {timeout_s} s")
 
 
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mocap", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def start_live(tmp_path: Path, osc_port: int, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mocap", "live", "--camera", DEMO, "--loop", "--out", str(tmp_path)]
-    return subprocess.Popen(
-        [*command, "--osc.port", str(osc_port), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    """`mocap live` on the demo clip; VMC is off, so that no avatar on this computer moves."""
+    ports = ("--osc.port", str(osc_port), "--vmc.port", "0")
+    return start("live", "--camera", DEMO, "--loop", "--out", str(tmp_path), *ports, *options)
 
 
 @pytest.fixture
@@ -126,11 +132,17 @@ def receiver() -> socket.socket:
         yield bound
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one child there")
-def test_ctrl_c_ends_live_with_the_take_closed(tmp_path: Path, receiver: socket.socket) -> None:
+posix_signals = pytest.mark.skipif(sys.platform == "win32", reason="signals cannot be sent to one child there")
+
+
+@posix_signals
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_signals_end_live_with_the_take_closed(tmp_path: Path, receiver: socket.socket, signals: list[int]) -> None:
     process = start_live(tmp_path, receiver.getsockname()[1])
     receive_until(receiver, "/mocap/0/root", 60)
-    process.send_signal(signal.SIGINT)
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.02)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
@@ -160,6 +172,32 @@ def test_live_sends_vmc_beside_osc(tmp_path: Path, receiver: socket.socket) -> N
     assert age_ms >= 0
     assert isinstance(bone[0], str)
     assert not list(tmp_path.glob("*.take"))
+
+
+@posix_signals
+def test_a_file_stopped_early_keeps_what_it_has_and_says_so(tmp_path: Path, receiver: socket.socket) -> None:
+    port = str(receiver.getsockname()[1])
+    process = start("file", DEMO, "--out", str(tmp_path), "--export", "npz", "--osc.port", port)
+    receive_until(receiver, "/mocap/0/root", 60)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "stopped before the end" in errors
+    (path,) = tmp_path.glob("*.npz")
+    assert 0 < len(np.load(path)["frame"]) < 282
+
+
+def test_mirror_swaps_the_sides_and_live_exports_at_its_end(tmp_path: Path) -> None:
+    """The person raises the left arm forward; in a mirror it is the right one."""
+    arguments = ["live", "--camera", DEMO, "--duration", "4", "--osc.port", "0", "--vmc.port", "0", "--export", "npz"]
+    reach = {}
+    for mirror in ("--no-mirror", "--mirror"):
+        assert main([*arguments, mirror, "--out", str(tmp_path / mirror)]) == 0
+        (path,) = (tmp_path / mirror).glob("*.npz")
+        joints = np.load(path)["joints"]
+        reach[mirror] = (joints[:, 20:22, 2] - joints[:, 16:18, 2]).max(axis=0)  # wrist before shoulder, left and right
+    assert reach["--no-mirror"][0] > reach["--no-mirror"][1] + 0.1
+    assert reach["--mirror"][1] > reach["--mirror"][0] + 0.1
 
 
 def test_no_person_gives_an_empty_take_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,8 +235,11 @@ def test_person_cut_off_at_the_waist_keeps_finite_upright_legs(tmp_path: Path) -
         (["file", "{tmp}/folder"], "folder"),
         (["file", DEMO, "--out", "{tmp}/text.mp4/takes"], "text.mp4"),
         (["file", DEMO, "--osc.host", "no.such.host.invalid"], "no.such.host.invalid"),
-        (["live", "--camera", "No Such Camera"], "camera"),
-        (["live", "--camera", "77"], "camera"),
+        (["live", "--camera", "No Such Camera"], "No Such Camera"),
+        (["live", "--camera", "77"], "77"),
+        (["file", DEMO, "--out", "{tmp}", "--overlay", DEMO], "overwrite"),
+        (["file", DEMO, "--out", "{tmp}", "--overlay", "{tmp}/text.mp4/o.mp4"], "overlay"),
+        (["bench", "--json", "{tmp}/no/such/folder.json"], "folder.json"),
         (["export", "{tmp}/text.mp4"], "text.mp4"),
         (["export", "no_such.take"], "no_such.take"),
     ],
@@ -221,6 +262,42 @@ def test_folder_without_permission_is_an_error(tmp_path: Path, capsys: pytest.Ca
     tmp_path.chmod(0o500)
     assert main(["file", DEMO, "--out", str(tmp_path / "takes")]) == 1
     assert "takes" in capsys.readouterr().err
+
+
+class FullDisk:
+    """A recorder whose disk is full from the third frame on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.frames = path, 0
+
+    def write(self, result: object) -> None:
+        self.frames += 1
+        if self.frames >= 3:
+            raise MocapError("the disk is full; 2 frames are kept")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_full_disk_stops_a_file_but_not_a_stream(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stream = Recording(FullDisk(tmp_path / "a.take"), fail_at_once=False)
+    for _ in range(5):
+        stream(None, None)
+    assert str(stream) == "NOT RECORDING"
+    assert caplog.text.count("capture goes on without recording") == 1
+    file = Recording(FullDisk(tmp_path / "b.take"), fail_at_once=True)
+    file(None, None)
+    file(None, None)
+    with pytest.raises(MocapError, match="disk is full"):
+        file(None, None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a screen")
+def test_preview_without_a_screen_is_an_error_without_a_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert main(["file", DEMO, "--out", str(tmp_path), "--preview"]) == 1
+    assert not list(tmp_path.glob("*.take*"))
 
 
 def test_nan_from_the_network_is_held_and_counted(

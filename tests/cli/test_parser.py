@@ -11,11 +11,13 @@ from mocap.__main__ import main, make_parser
 from mocap.cli.parser import UsageError, build, dashed, option_names
 from mocap.config import FileConfig, LiveConfig, OscConfig
 
+NOT_IN_YAML = {"help", "config", "print_config"}
+LIVE_OPTIONS = [n for n in option_names(make_parser()[1]["live"]) if n not in NOT_IN_YAML and not n.startswith("no_")]
 CONFIGS = Path(mocap.configs.__file__).parent
 
 
 def live(*arguments: str) -> LiveConfig:
-    return build(LiveConfig, make_parser().parse_args(dashed(["live", *arguments])).live)
+    return build(LiveConfig, make_parser()[0].parse_args(dashed(["live", *arguments])).live)
 
 
 def test_no_option_gives_the_defaults() -> None:
@@ -46,13 +48,13 @@ def test_yaml_files_add_up_and_the_command_line_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("command", "config"), [("live", LiveConfig), ("file", FileConfig)])
 def test_shipped_configs_are_the_defaults(command: str, config: type) -> None:
     video = ["clip.mp4"] if command == "file" else []
-    parsed = make_parser().parse_args([command, *video, "--config", str(CONFIGS / f"{command}.yaml")])
+    parsed = make_parser()[0].parse_args([command, *video, "--config", str(CONFIGS / f"{command}.yaml")])
     assert build(config, parsed[command]) == config()
 
 
 def test_shipped_live_config_names_every_option() -> None:
-    text = (CONFIGS / "live.yaml").read_text()
-    for name in option_names(LiveConfig):
+    text = (CONFIGS / "live.yaml").read_text(encoding="utf-8")
+    for name in LIVE_OPTIONS:
         assert f"{name.split('.')[-1]}:" in text
 
 
@@ -92,6 +94,25 @@ def test_bad_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixt
     assert main(arguments) == 2
 
 
+def test_suggestions_are_the_commands_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--secnds", "3"]) == 2
+    assert "did you mean 'seconds'" in capsys.readouterr().err
+
+
+def test_yaml_may_name_a_camera_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "camera.yaml"
+    path.write_text("camera: 2\nname: 2024\n")
+    config = live("--config", str(path))
+    assert (config.camera, config.name) == ("2", "2024")
+
+
+def test_config_that_is_not_utf_8_is_bad_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("name: Bühne\n".encode("latin-1"))
+    assert main(["live", "--config", str(path)]) == 2
+    assert "UTF-8" in capsys.readouterr().err
+
+
 def test_out_of_range_says_the_range() -> None:
     with pytest.raises(UsageError, match="expected a number from 0 to 1, found 1"):
         live("--smoothing", "1.5")
@@ -100,9 +121,9 @@ def test_out_of_range_says_the_range() -> None:
 @pytest.mark.parametrize("command", ["live", "file", "cameras", "export", "bench", "doctor"])
 def test_help_teaches_each_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        make_parser().parse_args([command, "--help"])
+        make_parser()[0].parse_args([command, "--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
     if command == "live":
-        for name in option_names(LiveConfig):
+        for name in LIVE_OPTIONS:
             assert f"--{name.replace('_', '-')}" in text

@@ -26,7 +26,7 @@ def test_doctor_fails_and_advises_where_the_weights_are_missing(
     def missing(name: str) -> None:
         raise MocapError("mediapipe 0.10.21 is not installed: pip install mediapipe==0.10.21")
 
-    monkeypatch.setattr(doctor, "mediapipe_file", missing)
+    monkeypatch.setattr(doctor.tflite, "mediapipe_file", missing)
     assert main(["doctor"]) == 1
     assert "pip install mediapipe==0.10.21" in capsys.readouterr().out
 

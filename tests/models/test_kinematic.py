@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from mocap.body.joint_limits import joint_limits
+from mocap.body.joint_limits import JointLimits, joint_limits
 from mocap.body.landmarks import load_landmark_anchors
 from mocap.body.rotations import axis_angle_to_matrix, geodesic_angle
 from mocap.body.skeleton import JOINT, Skeleton, global_rotations, load_skeleton
 from mocap.models.kinematic import KinematicRegressor
+from mocap.models.kinematic_fit import Fit
 from mocap.models.kinematic_shape import MAX_BETA
-from mocap.types import Array, Person, PoseEstimate
+from mocap.types import Array, Frame, Person, PoseEstimate
 from tests.models.synthetic_person import CAMERA, LEFT_RIGHT, POSES, frame, mirrored, person, pose, turn
 
 LIMITS = joint_limits()
@@ -30,6 +33,12 @@ def run(people: list[Person], regressor: KinematicRegressor | None = None, t0: f
 
 def degrees(R_a: Array, R_b: Array) -> Array:
     return np.degrees(geodesic_angle(R_a, R_b))
+
+
+def excess(limits: JointLimits, R_parent_joint: Array) -> Array:
+    """How far the angles of the joints with limits lie outside them (n, 3), rad; 0 inside."""
+    angles = limits.chart(R_parent_joint[limits.joints])
+    return np.abs(angles - np.clip(angles, limits.lower[limits.joints], limits.upper[limits.joints]))
 
 
 def assert_rotations(R: Array) -> None:
@@ -114,7 +123,7 @@ def test_any_input_gives_proper_rotations(name: str, bad: Person) -> None:
             assert np.isfinite(estimate.betas).all()
             assert np.abs(estimate.betas).max() <= MAX_BETA
             assert ((estimate.confidence >= 0) & (estimate.confidence <= 1)).all()
-            assert LIMITS.excess(estimate.R_parent_joint).max() < 1e-3
+            assert excess(LIMITS, estimate.R_parent_joint).max() < 1e-3
 
 
 def test_random_garbage_gives_proper_rotations() -> None:
@@ -161,7 +170,7 @@ def test_upper_body_only_leaves_the_legs_standing() -> None:
 def test_joint_limits_hold_for_impossible_poses() -> None:
     impossible = pose(left_knee=(-60, 0, 0), right_elbow=(0, -70, 0), head=(0, 120, 0), left_elbow=(0, -170, 0))
     for estimate in run([person(impossible)] * 5):
-        assert LIMITS.excess(estimate.R_parent_joint).max() < 1e-3
+        assert excess(LIMITS, estimate.R_parent_joint).max() < 1e-3
 
 
 def test_a_straight_arm_does_not_flip() -> None:
@@ -213,6 +222,70 @@ def test_an_id_that_was_away_starts_afresh() -> None:
     fresh = run([person(POSES["standing"])])[0]
     np.testing.assert_allclose(back.R_parent_joint, fresh.R_parent_joint, atol=1e-6)
     np.testing.assert_allclose(back.betas, fresh.betas, atol=1e-6)
+
+
+def test_a_short_absence_keeps_the_shape_as_long_as_forget_s_says() -> None:
+    betas = {}
+    for forget_s in (2.0, 5.5):
+        regressor = KinematicRegressor(anchors=load_landmark_anchors(), forget_s=forget_s)
+        before = run([person(POSES["squat"], betas=np.full(10, 0.8, np.float32))] * 30, regressor)[-1].betas
+        betas[forget_s] = np.abs(run([person(POSES["squat"])], regressor, t0=4.0)[0].betas - before).max()
+    assert betas[5.5] < 0.3 < betas[2.0]
+
+
+def swinging(frames: int) -> list[Person]:
+    """The left arm at 120 frames a second."""
+    phase = 2 * np.pi * np.arange(frames) / 120
+    arms = [
+        pose(left_shoulder=(0, 0, -70 + 30 * np.sin(a)), left_elbow=(0, -60 + 30 * np.cos(a), 0)) for a in phase
+    ]
+    return [person(R, noise=0.01, seed=i) for i, R in enumerate(arms)]
+
+
+def test_a_coarse_clock_moves_the_pose_as_a_fine_one_does() -> None:
+    """At 120 frames a second, a clock that ticks every 15.6 ms gives every other frame the time of the one before."""
+    people, turns = swinging(90), []
+    for tick in (1e-6, 0.0156):
+        regressor = perfect()
+        times = np.floor(np.arange(90) / 120 / tick) * tick
+        picture = frame(0.0).rgb
+        found = [
+            regressor(Frame(i, t, picture), [one], CAMERA)[0].R_parent_joint
+            for i, (t, one) in enumerate(zip(times, people, strict=True))
+        ]
+        turns.append(degrees(np.stack(found[20:-1]), np.stack(found[21:])))
+    fine, coarse = turns
+    assert coarse.mean() < 1.1 * fine.mean()
+    assert coarse.max() < 2 * fine.max()
+
+
+def test_a_jump_back_in_time_keeps_pose_and_shape() -> None:
+    regressor = perfect()
+    R = POSES["elbows_bent"]
+    before = run([person(R, betas=np.full(10, 0.8, np.float32))] * 20, regressor, t0=50.0)[-1]
+    after = run([person(R, betas=np.full(10, 0.8, np.float32))], regressor, t0=0.0)[0]
+    assert degrees(before.R_parent_joint, after.R_parent_joint).max() < 0.5
+    np.testing.assert_allclose(before.betas, after.betas, atol=0.05)
+
+
+def test_poses_that_are_not_finite_are_held_told_once_and_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    regressor = perfect()
+    fit = regressor._fitter.fit
+    before = run([person(POSES["squat"])] * 10, regressor)[-1]
+
+    def spoiled(*arguments: Any) -> Fit:
+        return Fit(*(values * np.nan for values in vars(fit(*arguments)).values()))
+
+    monkeypatch.setattr(regressor._fitter, "fit", spoiled)
+    with caplog.at_level(logging.WARNING):
+        for held in run([person(POSES["standing"])] * 30, regressor, t0=1 / 3):
+            np.testing.assert_array_equal(held.R_parent_joint, before.R_parent_joint)
+    assert len(caplog.records) == 1
+    monkeypatch.undo()
+    after = run([person(POSES["standing"])] * 15, regressor, t0=4 / 3)[-1]
+    assert degrees(global_rotations(after.R_parent_joint), global_rotations(POSES["standing"])).mean() < 3
 
 
 def lengths(skeleton: Skeleton, betas: Array) -> Array:

@@ -216,6 +216,66 @@ def test_state_is_dropped_when_the_id_leaves() -> None:
     assert not motion._states
 
 
+def test_how_long_an_absence_may_be_is_the_callers_choice() -> None:
+    camera = pitched_camera(0)
+    for forget_s, known in ((2.0, False), (5.5, True)):
+        motion = Motion(MotionConfig(), forget_s=forget_s)
+        play(motion, stand(), camera, clock(1))
+        for t in clock(3):
+            motion.update(1 + t, [], [], unplaced(camera))
+        assert bool(motion._states) == known
+
+
+def test_who_calibrates_next_starts_with_nothing_of_the_last_one() -> None:
+    """Somebody stands for a second and leaves; the next one's first half second does not make it one and a half."""
+    camera, motion = pitched_camera(-10), Motion(MotionConfig(), forget_s=0.5)
+    play(motion, stand(), camera, clock(1.2))
+    for t in clock(1):
+        motion.update(1.2 + t, [], [], unplaced(camera))
+    evidence = []
+    for t in clock(2):
+        estimate, person = see(*stand(at=(1.0, 0.5))(t), camera, track_id=1)
+        motion.update(2.2 + t, [estimate], [person], unplaced(camera))
+        evidence.append(motion.calibrated)
+    assert not evidence[40]
+    assert evidence[50]
+    assert motion.pitch_deg == pytest.approx(-10, abs=0.5)
+
+
+def test_a_coarse_clock_gives_the_motion_of_a_fine_one() -> None:
+    """At 120 frames a second, a clock that ticks every 15.6 ms gives every other frame the time of the one before."""
+    camera, times = pitched_camera(-8, distance_m=4.5), clock(5, 120)
+    ways = []
+    for stamps in (times, np.floor(times / 0.0156) * 0.0156):
+        motion, roots, turns, contacts = Motion(MotionConfig()), [], [], []
+        for t, stamp in zip(times, stamps, strict=True):
+            estimate, person = see(*walk(t, speed=0.8), camera)
+            (pose,), _ = motion.update(stamp, [estimate], [person], unplaced(camera))
+            assert pose.t_capture == stamp
+            roots.append(pose.p_world_root)
+            turns.append(pose.R_parent_joint)
+            contacts.append(pose.contact > 0.5)
+        step = np.linalg.norm(np.diff(roots, axis=0), axis=1)[240:]
+        turn = np.degrees(geodesic_angle(np.array(turns[240:-1]), np.array(turns[241:])))
+        ways.append((np.array(roots), step.max(), turn.max(), np.array(contacts), motion.pitch_deg))
+    fine, coarse = ways
+    assert np.abs(coarse[0] - fine[0]).max() < 0.02
+    assert coarse[1] < 2 * fine[1]
+    assert coarse[2] < 2 * fine[2]
+    assert (coarse[3] == fine[3]).mean() > 0.95
+    assert coarse[4] == pytest.approx(fine[4], abs=0.3)
+
+
+def test_a_jump_back_in_time_does_not_restart_the_filters() -> None:
+    camera, (R, p) = pitched_camera(0), standing(yaw_deg=60)
+    motion = Motion(MotionConfig(smoothing=1.0))
+    play(motion, stand(), camera, clock(1))
+    estimate, person = see(R, p, camera)
+    (pose,), _ = motion.update(-30.0, [estimate], [person], unplaced(camera))
+    assert np.degrees(geodesic_angle(pose.R_parent_joint[0], estimate.R_parent_joint[0])) > 20
+    assert pose.t_capture == -30.0
+
+
 def test_a_gap_resets_the_filters() -> None:
     camera = pitched_camera(0)
     R, p = standing()

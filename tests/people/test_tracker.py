@@ -277,6 +277,29 @@ def test_dropped_frames_and_jumps_of_time() -> None:
     assert ids(persons) == [2, 3]  # not seen for longer than lost_after_s
 
 
+def test_a_coarse_clock_leaves_the_square_at_rest() -> None:
+    """Every other frame at 120 frames a second has the time stamp of the one before; landmarks tremble by a pixel."""
+    rng = np.random.default_rng(0)
+    trembles = []
+    for tick in (1e-6, 0.0156):
+        tracker, _, landmarker = make()
+
+        def trembling(inputs: dict[str, np.ndarray], landmarker: FakeLandmarker = landmarker) -> dict[str, np.ndarray]:
+            outputs = landmarker(inputs)
+            outputs["landmarks"][..., :2] += rng.normal(0, 1, (39, 2)).astype(np.float32)
+            return outputs
+
+        tracker._landmarker = trembling
+        scene = Scene()
+        squares = []
+        for i in range(120):
+            t = math.floor(i / 120 / tick) * tick
+            (person,) = tracker.update(scene.frame(i, {0: (200, 180, 90)}, t))
+            squares.append((*person.roi.center_px, person.roi.size_px))
+        trembles.append(np.std(np.diff(squares[20:], axis=0), axis=0).mean())
+    assert trembles[1] < 1.3 * trembles[0]
+
+
 def test_a_square_that_collapses_is_given_up() -> None:
     tracker, _, landmarker = make()
     scene = Scene()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -51,6 +52,20 @@ def make_pose() -> MakePose:
 
 def make_frame(*poses: BodyPose, index: int = 0, t: float = 0.0, age_ms: float = 25.0) -> MocapFrame:
     return MocapFrame(index, t, Camera(1280, 720, 1000.0), (), poses, {}, age_ms)
+
+
+@dataclass
+class Wall:
+    """The wall clock that sinks go by while no frame comes."""
+
+    t: float = 5000.0
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
+    clock = Wall()
+    monkeypatch.setattr("mocap.sinks.base.time.perf_counter", lambda: clock.t)
+    return clock
 
 
 class Receiver:

@@ -8,13 +8,18 @@ from scipy.spatial.transform import Rotation
 
 from mocap.body.skeleton import JOINT_NAMES, NUM_JOINTS
 from mocap.sinks import OscSink
-from tests.sinks.conftest import MakePose, Receiver, make_frame
+from tests.sinks.conftest import MakePose, Receiver, Wall, make_frame
 from tests.sinks.decode import decode, messages
 
 
 @pytest.fixture
 def rotations() -> np.ndarray:
     return Rotation.random(NUM_JOINTS, random_state=1).as_matrix().astype(np.float32)
+
+
+def events(receiver: Receiver) -> list[str]:
+    found = [item.address for item in messages(receiver.datagrams())]
+    return [address for address in found if address.endswith(("/enter", "/leave"))]
 
 
 def test_every_value_of_a_pose_arrives(receiver: Receiver, make_pose: MakePose, rotations: np.ndarray) -> None:
@@ -74,24 +79,65 @@ def test_a_frame_without_people_is_one_message(receiver: Receiver) -> None:
 def test_enter_comes_once_and_leave_when_the_person_is_gone_or_the_sink_closes(
     receiver: Receiver, make_pose: MakePose
 ) -> None:
-    def events() -> list[str]:
-        found = [item.address for item in messages(receiver.datagrams())]
-        return [address for address in found if address.endswith(("/enter", "/leave"))]
-
     sink = OscSink("127.0.0.1", receiver.port, leave_after_s=1.0)
     sink.send(make_frame(make_pose(0), make_pose(1), t=10.0))
-    assert events() == ["/mocap/0/enter", "/mocap/1/enter"]
+    assert events(receiver) == ["/mocap/0/enter", "/mocap/1/enter"]
     sink.send(make_frame(make_pose(1), t=10.5))  # a short occlusion of 0
     sink.send(make_frame(make_pose(0), make_pose(1), t=10.9))
-    assert events() == []
+    assert events(receiver) == []
     sink.send(make_frame(make_pose(1), t=12.0))
-    assert events() == ["/mocap/0/leave"]
+    assert events(receiver) == ["/mocap/0/leave"]
     sink.send(make_frame(make_pose(1), make_pose(2), t=12.1))
-    assert events() == ["/mocap/2/enter"]
+    assert events(receiver) == ["/mocap/2/enter"]
     sink.close()
-    assert events() == ["/mocap/1/leave", "/mocap/2/leave"]
+    assert events(receiver) == ["/mocap/1/leave", "/mocap/2/leave"]
     sink.close()
-    assert events() == []
+    assert events(receiver) == []
+
+
+@pytest.mark.parametrize("leave_after_s", [0.0, 1e-6])
+def test_whoever_is_in_the_frame_has_not_left(receiver: Receiver, make_pose: MakePose, leave_after_s: float) -> None:
+    with OscSink("127.0.0.1", receiver.port, leave_after_s=leave_after_s) as sink:
+        for step in range(3):
+            sink.send(make_frame(make_pose(0), t=step / 30))
+        assert events(receiver) == ["/mocap/0/enter"]
+        sink.send(make_frame(t=0.1))
+        assert events(receiver) == ["/mocap/0/leave"]
+
+
+def test_leave_comes_while_no_frame_does(receiver: Receiver, make_pose: MakePose, wall: Wall) -> None:
+    """The frames' clock may be a file's: it goes on from the last frame as the wall clock does."""
+    with OscSink("127.0.0.1", receiver.port, leave_after_s=1.5) as sink:
+        sink.tick()
+        sink.send(make_frame(make_pose(0), t=1e6))
+        sink.send(make_frame(make_pose(1), t=1e6 + 1.0))  # 0 was last seen a second ago
+        assert events(receiver) == ["/mocap/0/enter", "/mocap/1/enter"]
+        wall.t += 0.25
+        sink.tick()
+        assert receiver.datagrams() == []
+        wall.t += 0.25
+        sink.tick()
+        assert events(receiver) == ["/mocap/0/leave"]
+        wall.t += 1.0
+        sink.tick()
+        sink.tick()
+        assert events(receiver) == ["/mocap/1/leave"]
+        sink.send(make_frame(make_pose(2), t=1e6 + 2.5))
+        assert events(receiver) == ["/mocap/2/enter"]
+    assert events(receiver) == ["/mocap/2/leave"]
+
+
+def test_a_time_that_is_not_finite_keeps_nobody_forever(receiver: Receiver, make_pose: MakePose, wall: Wall) -> None:
+    with OscSink("127.0.0.1", receiver.port, leave_after_s=1.5) as sink:
+        sink.send(make_frame(make_pose(0), t=math.nan))
+        wall.t += 2.0
+        sink.tick()
+        assert events(receiver) == ["/mocap/0/enter", "/mocap/0/leave"]
+
+
+def test_names_itself() -> None:
+    with OscSink("127.0.0.1", 9100) as sink:
+        assert str(sink) == "OSC 127.0.0.1:9100"
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])

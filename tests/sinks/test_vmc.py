@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from mocap.assets import asset_path
 from mocap.body.skeleton import JOINT, NUM_JOINTS, Skeleton
 from mocap.errors import MocapError
 from mocap.sinks import VmcSink
 from mocap.sinks.presets import PRESETS
 from mocap.sinks.vmc import UNITY_BONES
-from tests.sinks.conftest import MakePose, Receiver, adjacent_receivers, make_frame
+from tests.sinks.conftest import MakePose, Receiver, Wall, adjacent_receivers, make_frame
 from tests.sinks.decode import Message, decode, messages
-
-events = pytest.importorskip("vmcp.events")
 
 # Unity's humanoid, child to parent, written down apart from the code under test.
 UNITY_PARENTS = {
@@ -26,13 +25,6 @@ UNITY_PARENTS = {
     "RightLowerArm": "RightUpperArm", "RightHand": "RightLowerArm",
 }  # fmt: skip
 LEFT, FORWARD, UP = np.array([-1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, 1.0, 0])  # in Unity
-
-
-def parse(found: list[Message]) -> list[object]:
-    """OSC messages through vmcp, an independent parser of the VMC protocol; anything it does not know is an error."""
-    kinds = (events.StateEvent, events.RelativeTimeEvent, events.RootTransformEvent, events.BoneTransformEvent)
-    by_address = {kind.ADDRESS_PATTERN: kind for kind in kinds}
-    return [by_address[item.address].from_message_data("vmc", item.address, tuple(item.args)) for item in found]
 
 
 def unity_rotate(q: Sequence[float], v: np.ndarray) -> np.ndarray:
@@ -57,29 +49,19 @@ def unity_multiply(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
 
 def unity_avatar(found: list[Message]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """What a receiver in Unity shows: bone -> (position, rotation) in the scene, from the messages alone."""
-    parsed = parse(found)
-    (root,) = [event for event in parsed if isinstance(event, events.RootTransformEvent)]
-    bones = {event.joint.value: event for event in parsed if isinstance(event, events.BoneTransformEvent)}
-    scene = {"root": (_vector(root.position), _quat(root.rotation))}
+    (root,) = [np.array(item.args[1:]) for item in found if item.address == "/VMC/Ext/Root/Pos"]
+    bones = {item.args[0]: np.array(item.args[1:]) for item in found if item.address == "/VMC/Ext/Bone/Pos"}
+    scene = {"root": (root[:3], root[3:])}
 
     def place(name: str) -> tuple[np.ndarray, np.ndarray]:
         if name not in scene:
             p, q = place(UNITY_PARENTS.get(name, "root"))
-            bone = bones[name]
-            scene[name] = p + unity_rotate(q, _vector(bone.position)), unity_multiply(q, _quat(bone.rotation))
+            scene[name] = p + unity_rotate(q, bones[name][:3]), unity_multiply(q, bones[name][3:])
         return scene[name]
 
     for name in bones:
         place(name)
     return scene
-
-
-def _vector(v: object) -> np.ndarray:
-    return np.array([v.x, v.y, v.z])  # type: ignore[attr-defined]
-
-
-def _quat(q: object) -> np.ndarray:
-    return np.array([q.x, q.y, q.z, q.w])  # type: ignore[attr-defined]
 
 
 def rotations(**euler_deg: tuple[float, float, float]) -> np.ndarray:
@@ -123,6 +105,40 @@ def test_left_arm_raised_forward_is_left_arm_raised_forward_in_unity(
     np.testing.assert_allclose(other, -LEFT * 0.51, atol=1e-6)  # the right arm still in the T-pose
     assert (avatar["Head"][0] - hips) @ UP > 0.5
     assert (avatar["LeftToes"][0] - avatar["LeftFoot"][0]) @ FORWARD > 0.1
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_arm_raised_before_the_camera_is_the_arm_raised_in_unity(
+    preset: str, receiver: Receiver, make_pose: MakePose
+) -> None:
+    """From the picture to Unity: the clip's person faces the camera and raises the left arm forward."""
+    with np.load(asset_path("demo.npz")) as data:
+        clip = {name: array[0] if array.shape[:1] == (1,) else array for name, array in data.items()}
+    left, right, shoulder = JOINT["left_wrist"], JOINT["right_wrist"], JOINT["left_shoulder"]
+    raised = (clip["t"] > 2.2) & (clip["t"] < 4)
+    n = int(np.argmax(np.where(raised, clip["p_world_joint"][:, left, 2], -np.inf)))
+    # What the camera sees: the person's left hand at the right of the picture, and stretched towards the camera.
+    assert clip["joints_px"][n, left, 0] > clip["joints_px"][n, right, 0] + 50
+    assert clip["joints_camera"][n, left, 2] < clip["joints_camera"][n, shoulder, 2] - 0.4
+
+    skeleton = Skeleton(clip["rest_joints"], np.zeros((NUM_JOINTS, 3, 10), np.float32))
+    pose = make_pose(R_parent_joint=clip["R_parent_joint"][n], p_world_root=clip["p_world_root"][n])
+    with VmcSink("127.0.0.1", receiver.port, preset, skeleton=skeleton) as sink:
+        sink.send(make_frame(pose))
+        avatar = unity_avatar(messages(receiver.datagrams()))
+    arm = avatar["LeftHand"][0] - avatar["LeftUpperArm"][0]
+    assert arm @ FORWARD > 0.4
+    assert arm @ FORWARD > 2 * abs(arm @ UP)
+    assert (avatar["LeftHand"][0] - avatar["Hips"][0]) @ LEFT > 0.05
+    other = avatar["RightHand"][0] - avatar["RightUpperArm"][0]
+    assert other @ FORWARD < 0.2 < other @ -LEFT  # the right arm points to the right
+    # A camera that stands where ours stood shows the same picture, so left and right are as the camera sees them.
+    eye, ahead = clip["p_world_camera"] * [-1, 1, 1], clip["R_world_camera"][:, 2] * [-1, 1, 1]
+    aside = np.cross(UP, ahead) / np.linalg.norm(np.cross(UP, ahead))  # Unity: up cross forward is right
+    for joint, bone in UNITY_BONES.items():
+        seen = avatar[bone][0] - eye
+        x_px = 1280 / 2 + clip["focal_px"] * (seen @ aside) / (seen @ ahead)
+        assert x_px == pytest.approx(clip["joints_px"][n, JOINT[joint], 0], abs=0.5)
 
 
 def test_a_turn_to_the_left_and_a_nod_keep_their_sense(
@@ -201,7 +217,6 @@ def test_one_ok_and_one_time_per_frame_and_port_before_the_bones(
             sink.send(make_frame(make_pose(4), make_pose(9), t=100.0 + step / 8))
             for receiver in three[:2]:
                 found = messages(receiver.datagrams())
-                parse(found)
                 assert [item.address for item in found[:3]] == ["/VMC/Ext/OK", "/VMC/Ext/T", "/VMC/Ext/Root/Pos"]
                 assert [item.address for item in found].count("/VMC/Ext/OK") == 1
                 assert [item.address for item in found].count("/VMC/Ext/T") == 1
@@ -257,6 +272,37 @@ def test_a_port_belongs_to_a_person_until_the_person_is_gone(
         assert send(1.7, 2, 3, 4) == [3, 2]
         assert three[2].datagrams() == []
     assert len([record for record in caplog.records if "ports" in record.message]) == 1
+
+
+def test_signs_of_life_go_on_while_no_frame_comes(
+    three: list[Receiver], make_pose: MakePose, skeleton: Skeleton, wall: Wall
+) -> None:
+    def heard() -> list[list[tuple[str, float]]]:
+        return [[(item.address, item.args[0]) for item in messages(port.datagrams())] for port in three]
+
+    def alive(t: float) -> list[tuple[str, float]]:
+        return [("/VMC/Ext/OK", 1), ("/VMC/Ext/T", t)]
+
+    with VmcSink("127.0.0.1", three[0].port, max_people=3, skeleton=skeleton, leave_after_s=1.5) as sink:
+        sink.tick()
+        assert heard() == [alive(0.0), [], []]
+        sink.send(make_frame(make_pose(4), make_pose(5), t=100.0))
+        heard()
+        wall.t += 0.5
+        sink.tick()
+        assert heard() == [alive(0.5), alive(0.5), []]
+        wall.t += 1.0
+        sink.tick()
+        assert heard() == [alive(1.5), [], []]  # both are gone
+        sink.send(make_frame(make_pose(9), t=101.75))
+        assert [len(found) for found in heard()] == [25, 0, 0]  # a newcomer has the first port
+
+
+def test_names_itself(skeleton: Skeleton) -> None:
+    with VmcSink("127.0.0.1", 39539, skeleton=skeleton) as sink:
+        assert str(sink) == "VMC 127.0.0.1:39539"
+    with VmcSink("localhost", 39539, max_people=3, skeleton=skeleton) as sink:
+        assert str(sink) == "VMC localhost:39539-39541"
 
 
 def test_more_people_than_ports_above_the_first_is_refused(skeleton: Skeleton) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +12,9 @@ from pathlib import Path
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+from mocap.sources import EndOfStream, Source
+from mocap.types import Frame
 
 Image = NDArray[np.uint8]
 
@@ -73,10 +77,38 @@ def damage(path: Path, start: int, size: int) -> None:
 
 def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
     """Polls until the condition holds; fails the test when it never does."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.perf_counter() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
+        assert time.perf_counter() < deadline, f"waited {timeout_s} s in vain: {what}"
         time.sleep(0.005)
+
+
+def interrupt_when(condition: Callable[[], object]) -> None:
+    """Ctrl-C in the main thread, once the condition holds."""
+
+    def interrupt() -> None:
+        wait_for(condition, "the moment of Ctrl-C")
+        _thread.interrupt_main()
+
+    threading.Thread(target=interrupt, daemon=True).start()
+
+
+class FrameList(Source):
+    """Frames that are in memory, in order, none dropped."""
+
+    def __init__(self, frames: Sequence[Frame], fps: float | None = None) -> None:
+        self.name = "frames"
+        self.fps = fps
+        self._frames = iter(frames)
+
+    def read(self, timeout_s: float = 1.0) -> Frame | None:
+        try:
+            return next(self._frames)
+        except StopIteration:
+            raise EndOfStream from None
+
+    def close(self) -> None:
+        self._frames = iter(())
 
 
 def capture_threads() -> list[threading.Thread]:

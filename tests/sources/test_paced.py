@@ -9,9 +9,9 @@ import pytest
 
 from mocap.config import CameraConfig
 from mocap.errors import MocapError
-from mocap.sources import EndOfStream, FrameList, ImageFolder, PacedSource, Source, VideoFile, open_file, open_live
+from mocap.sources import EndOfStream, ImageFolder, PacedSource, Source, VideoFile, open_file, open_live
 from mocap.types import Frame
-from tests.sources.helpers import capture_threads, number_of, numbered, wait_for, write_video
+from tests.sources.helpers import FrameList, capture_threads, number_of, numbered, wait_for, write_video
 
 
 def clip(count: int, fps: float = 100.0, start_s: float = 7.0) -> list[Frame]:
@@ -25,7 +25,7 @@ def _no_thread_is_left() -> Iterator[None]:
 
 
 def test_every_frame_comes_when_it_is_due_or_counts_as_dropped() -> None:
-    t_before = time.monotonic()
+    t_before = time.perf_counter()
     with PacedSource(lambda: FrameList(clip(30), fps=100)) as source:
         assert source.live
         assert source.fps == 100
@@ -37,7 +37,13 @@ def test_every_frame_comes_when_it_is_due_or_counts_as_dropped() -> None:
     for frame in frames:
         assert number_of(frame.rgb) == frame.index % 15
         assert frame.t_capture >= t_before + frame.index / 100  # never early
-        assert frame.t_capture <= time.monotonic()
+        assert frame.t_capture <= time.perf_counter()
+
+
+def test_times_are_of_the_fine_clock(coarse_monotonic: None) -> None:
+    t_before = time.perf_counter()
+    with PacedSource(lambda: FrameList(clip(5), fps=100)) as source:
+        assert all(t_before <= frame.t_capture <= time.perf_counter() for frame in source)
 
 
 def test_a_late_reader_gets_the_newest_frame() -> None:

@@ -16,10 +16,10 @@ from PIL import Image as PillowImage
 
 from mocap.config import CameraConfig
 from mocap.errors import MocapError
-from mocap.sources import EndOfStream, StreamSource, VideoFile, open_live
+from mocap.sources import EndOfStream, StreamSource, VideoFile, open_file, open_live, video
 from mocap.sources.live import Patience
 from mocap.types import Frame
-from tests.sources.helpers import capture_threads, number_of, numbered, wait_for, write_video
+from tests.sources.helpers import capture_threads, interrupt_when, number_of, numbered, wait_for, write_video
 
 IMPATIENT = Patience(first_frame_s=10.0, stall_s=1.0, retry_s=0.05, retry_max_s=0.2)
 
@@ -42,6 +42,8 @@ class Phone:
         self.silent = threading.Event()  # keeps the connection and sends nothing
         self.gone = threading.Event()
         self.clip = b""
+        self.sends: int | None = None  # bytes of the clip, after which it says nothing more
+        self.requests = 0
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -57,11 +59,14 @@ class Phone:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
+        self.requests += 1
         request.send_response(200)
         if request.path == "/clip.mp4":
             request.send_header("Content-Length", str(len(self.clip)))
             request.end_headers()
-            request.wfile.write(self.clip)
+            request.wfile.write(self.clip[: self.sends])
+            if self.sends is not None:
+                self.gone.wait(20)
             return
         request.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         request.end_headers()
@@ -92,12 +97,16 @@ def phone() -> Iterator[Phone]:
     wait_for(lambda: not capture_threads(), "a capture thread is left")
 
 
+def opening_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("open ")]
+
+
 def read(source: StreamSource) -> Frame:
     """The next frame, however long it takes."""
     frame = None
-    deadline = time.monotonic() + 30
+    deadline = time.perf_counter() + 30
     while frame is None:
-        assert time.monotonic() < deadline
+        assert time.perf_counter() < deadline
         frame = source.read(0.2)
     return frame
 
@@ -106,7 +115,7 @@ def test_mjpeg_from_a_phone(phone: Phone) -> None:
     with StreamSource(phone.url, patience=IMPATIENT) as source:
         t_before = source._t_last
         frames = [read(source) for _ in range(20)]
-        t_after = time.monotonic()
+        t_after = time.perf_counter()
     assert all(frame.size == (64, 48) for frame in frames)
     np.testing.assert_allclose(frames[0].rgb[5, 5], (200, 40, 40), atol=6)  # RGB, not BGR
     numbers, indices = [number_of(frame.rgb) for frame in frames], [frame.index for frame in frames]
@@ -118,6 +127,12 @@ def test_mjpeg_from_a_phone(phone: Phone) -> None:
     assert times == sorted(times)
     assert times[-1] <= t_after
     assert source.live
+
+
+def test_times_are_of_the_fine_clock(phone: Phone, coarse_monotonic: None) -> None:
+    t_before = time.perf_counter()
+    with StreamSource(phone.url, patience=IMPATIENT) as source:
+        assert t_before <= read(source).t_capture <= time.perf_counter()
 
 
 def test_newest_wins_and_drops_are_counted(phone: Phone) -> None:
@@ -171,8 +186,48 @@ def test_an_address_where_nothing_answers_is_an_error(phone: Phone) -> None:
 
 def test_a_server_that_sends_nothing_is_an_error(phone: Phone) -> None:
     phone.silent.set()
-    with pytest.raises(MocapError, match=r"cannot be opened|gives no picture"):
+    with pytest.raises(MocapError, match=r"cannot be opened \(no answer within 0\.5 s\)\. Check the address.*running"):
         StreamSource(phone.url, patience=Patience(first_frame_s=0.5, stall_s=0.3))
+
+
+def test_a_server_that_falls_silent_is_said_to_be_silent(phone: Phone, caplog: pytest.LogCaptureFixture) -> None:
+    with StreamSource(phone.url, patience=Patience(first_frame_s=10.0, stall_s=0.3, retry_s=0.05)) as source:
+        read(source)
+        phone.silent.set()
+        wait_for(lambda: "gone" in caplog.text, "the loss is noticed")
+    assert "gone (no answer within 0.3 s)" in caplog.text
+
+
+def test_ctrl_c_while_a_server_is_silent(phone: Phone) -> None:
+    phone.silent.set()
+    interrupt_when(lambda: phone.requests)
+    with pytest.raises(KeyboardInterrupt):
+        StreamSource(phone.url, patience=Patience(first_frame_s=30.0, stall_s=30.0))
+    assert capture_threads(), "FFmpeg still waits: Ctrl-C did not wait for it"
+    phone.silent.clear()  # it gets its answer; the fixture sees that the thread ends
+
+
+def test_ctrl_c_while_the_server_of_a_recording_is_silent(phone: Phone) -> None:
+    phone.silent.set()
+    interrupt_when(lambda: phone.requests)
+    with pytest.raises(KeyboardInterrupt):
+        open_file(phone.url)
+    assert opening_threads(), "FFmpeg still waits: Ctrl-C did not wait for it"
+    phone.silent.clear()
+    wait_for(lambda: not opening_threads(), "the opening thread is left")
+
+
+def test_a_recording_whose_server_falls_silent_ends_there(
+    phone: Phone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = [np.random.default_rng(i).integers(0, 256, (240, 320, 3), np.uint8) for i in range(60)]
+    path = write_video(tmp_path / "clip.mkv", images, options={"crf": "5"})
+    monkeypatch.setattr(video, "ANSWER_S", 0.5)
+    phone.clip, phone.sends = path.read_bytes(), path.stat().st_size // 2
+    frames = list(VideoFile(phone.url.replace("/video", "/clip.mp4")))
+    assert 0 < len(frames) < 60
+    assert "no answer within 0.5 s" in caplog.text
+    assert "cut short" in caplog.text
 
 
 def test_a_recording_on_a_web_server_plays_and_ends(
@@ -183,7 +238,7 @@ def test_a_recording_on_a_web_server_plays_and_ends(
     )
     phone.clip = path.read_bytes()
     url = phone.url.replace("/video", "/clip.mp4")
-    t_before = time.monotonic()
+    t_before = time.perf_counter()
     with StreamSource(url, patience=IMPATIENT) as source:
         frames = list(source)
         with pytest.raises(EndOfStream):

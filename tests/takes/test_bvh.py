@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from mocap.body.skeleton import JOINT_NAMES, PARENTS, load_skeleton
 from mocap.takes.bvh import write_bvh
 from tests.takes.read_bvh import Bvh, axis_rotation
-from tests.takes.synthetic import FPS, axis_angles, betas_of, export, make_frame, make_pose, record
+from tests.takes.synthetic import FPS, axis_angles, betas_of, export, make_frame, record
 
 REST = load_skeleton().rest_joints(betas_of(0))
 
@@ -78,15 +78,17 @@ def test_an_uneven_rate_is_evened_out(tmp_path: Path) -> None:
         assert np.abs(root_of(bvh, n) - true_root).max() < 0.01
 
 
-def test_frame_zero_is_the_takes_first_frame(tmp_path: Path) -> None:
-    """Two people of one take stay in step: who comes later stands still until then."""
-    frames = [make_frame(i, (0,) if i < 10 else (0, 1), t=100 + i / FPS) for i in range(20)]
-    export(record(tmp_path / "a.take", frames), ["bvh"])
-    late = Bvh(tmp_path / "a_person1.bvh")
-    assert len(Bvh(tmp_path / "a_person0.bvh").motion) == len(late.motion) == 20
-    for n in range(20):
-        expected = make_pose(1, 100 + max(n, 10) / FPS).p_world_joint
-        np.testing.assert_allclose(joints_of(late, n), expected, atol=1e-3)
+def test_the_file_lasts_from_the_persons_first_frame_to_the_last(tmp_path: Path) -> None:
+    """However long the take was before and after; ``t`` of the npz says when that was."""
+    seconds = [0.0, 7200.0, 7200.5, 7201.0, 9000.0]
+    people = [(0,), (0, 1), (0, 1), (0, 1), ()]
+    frames = [make_frame(i, ids, t=t) for i, (ids, t) in enumerate(zip(people, seconds, strict=True))]
+    export(record(tmp_path / "a.take", frames), ["npz", "bvh"])
+    late, npz = Bvh(tmp_path / "a_person1.bvh"), np.load(tmp_path / "a_person1.npz")
+    assert len(late.motion) == FPS + 1
+    assert (npz["t"][0], npz["frame"][0]) == (7200.0, 1)
+    for row, n in enumerate((0, 15, 30)):
+        np.testing.assert_allclose(joints_of(late, n), npz["joints"][row], atol=1e-4)
 
 
 def test_curves_have_no_jumps_and_the_middle_axis_may_pass_90_degrees(tmp_path: Path) -> None:
@@ -120,5 +122,5 @@ def test_one_frame(tmp_path: Path) -> None:
     export(record(tmp_path / "a.take", [make_frame(i, (0,) if i == 4 else ()) for i in range(9)]), ["npz", "bvh"])
     bvh, npz = Bvh(tmp_path / "a_person0.bvh"), np.load(tmp_path / "a_person0.npz")
     assert npz["frame"].tolist() == [4]
-    assert len(bvh.motion) == 5
-    np.testing.assert_allclose(joints_of(bvh, 4), npz["joints"][0], atol=1e-4)
+    assert len(bvh.motion) == 1
+    np.testing.assert_allclose(joints_of(bvh, 0), npz["joints"][0], atol=1e-4)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 from mocap.errors import MocapError
 from mocap.takes.recorder import TakeRecorder
 from tests.takes.synthetic import META, export, make_frame, record
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_one_file_per_person_and_format(tmp_path: Path) -> None:
@@ -40,6 +44,32 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MocapError, match=r"cannot export to .*file"):
         export(take, ["npz"], tmp_path / "file" / "out")
+
+
+FULL_DISK = """
+import sys
+from pathlib import Path
+from mocap.errors import MocapError
+from tests.takes.synthetic import export
+try:
+    export(Path(sys.argv[1]), [sys.argv[2]], Path(sys.argv[3]))
+except MocapError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("name", ["npz", "bvh"])
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    take = record(tmp_path / "a.take", [make_frame(i, (0,)) for i in range(60)])
+    small = ["sh", "-c", 'ulimit -f 16 && exec "$@"', "small", sys.executable, "-c", FULL_DISK]
+    child = subprocess.run([*small, take, name, tmp_path / "out"], cwd=ROOT, capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.count("\n") == 1
+    assert "cannot export to" in child.stdout
+    assert "free some space or choose another folder" in child.stdout
+    assert child.stderr == ""
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_take_in_progress_is_exported(tmp_path: Path) -> None:
