@@ -1,4 +1,4 @@
-# The two commands of README, on Linux with make and the packages that APT below names.
+# The two commands of README, on Linux with make and the packages that APT and TEST_APT below name.
 #   make demo   installs into .venv, captures the shipped clip, shows where everything is
 #   make test   installs the test tools too, then lint, types and tests
 PYTHON ?= python3.11
@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 APT := sudo apt-get install -y $(notdir $(PYTHON))-venv libgl1 libglib2.0-0
+TEST_APT := sudo apt-get install -y libxrender1 libxi6 libxkbcommon0 libsm6
 
 .PHONY: demo test bench clean
 
@@ -44,6 +45,9 @@ $(VENV)/live.stamp: pyproject.toml
 
 $(VENV)/test.stamp: $(VENV)/live.stamp
 	$(BIN)/pip install -q -e ".[train,test]"
+	@found=$$($(BIN)/python -c "import importlib.util as u; u.find_spec('bpy') and __import__('bpy')" 2>&1) || { \
+	  echo "error: Blender (bpy) does not load: $$(echo "$$found" | tail -n 1)" >&2; \
+	  echo "       It needs libraries of the system; on Debian and Ubuntu: $(TEST_APT)" >&2; exit 1; }
 	touch $@
 
 clean:

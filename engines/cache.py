@@ -104,10 +104,7 @@ def _build_into(folder: Path, description: dict[str, object], build: Callable[[P
     scratch = _scratch_folder(folder.parent)
     try:
         errors = build(scratch)
-        files = {path.name: _checksum(path) for path in sorted(scratch.iterdir())}
-        sidecar = {**description, "error_against_eager": errors, "files": files}
-        (scratch / SIDECAR).write_text(json.dumps(sidecar, indent=2), encoding="utf-8")
-        _publish(scratch, folder)
+        _publish(scratch, folder, {**description, "error_against_eager": errors})
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     logger.info("Built engine %s in %.1f s", folder.name, time.perf_counter() - start)
@@ -118,14 +115,22 @@ def _scratch_folder(parent: Path) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=parent, prefix=".building-"))
     except OSError as error:
-        raise EngineError(
-            f"The engine cache {parent} cannot be written ({error}); name a folder that can in {ENVIRONMENT}"
-        ) from error
+        raise unwritable(parent, error) from error
 
 
-def _publish(filled: Path, folder: Path) -> None:
+def unwritable(parent: Path, error: Exception) -> EngineError:
+    """What to tell when the cache cannot be written."""
+    return EngineError(
+        f"The engine cache {parent} cannot be written ({error}); free some space there,"
+        f" or name another folder in {ENVIRONMENT}"
+    )
+
+
+def _publish(filled: Path, folder: Path, description: dict[str, object]) -> None:
     try:
+        files = {path.name: _checksum(path) for path in sorted(filled.iterdir())}
+        (filled / SIDECAR).write_text(json.dumps({**description, "files": files}, indent=2), encoding="utf-8")
         filled.rename(folder)
-    except OSError:
+    except OSError as error:
         if not (folder / SIDECAR).exists():  # else another process was faster with the same content
-            raise
+            raise unwritable(folder.parent, error) from error

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mocap.body.landmarks import LANDMARK, landmarks_from_pose
 from mocap.body.skeleton import JOINT_NAMES, global_rotations, load_skeleton
 from mocap.models.kinematic import KinematicRegressor
-from mocap.types import Camera, Frame, Person, PoseEstimate, Roi
+from mocap.types import BodyPose, Camera, Frame, Person, PoseEstimate, Roi
 from training.metrics import acceleration, heading_error, pa_mpjpe, rotation_error
 
 Array = NDArray[np.float64]
@@ -31,6 +31,7 @@ Array = NDArray[np.float64]
 REFERENCE_POINTS = [0, 11, 12, 13, 14, 15, 16, 23, 24]  # BlazePose's indices of reference.npz's nine joints
 BODY_POINTS = [*REFERENCE_POINTS, 25, 26, 27, 28]
 LIMBS = ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
+LIMB_JOINTS = [j for j, name in enumerate(JOINT_NAMES) if name.split("_")[-1] in LIMBS]  # 12
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class View:
 
 @dataclass(frozen=True)
 class Seen:
-    """What MediaPipe saw in a view; NaN in frames without a person."""
+    """What a landmark network saw in a view; NaN in frames without a person."""
 
     t: Array  # (T,) s
     size: tuple[int, int]  # px
@@ -96,18 +97,36 @@ def report_rotations(estimates: list[PoseEstimate | None], truth: dict[str, Arra
     R = np.stack([e.R_parent_joint for e in estimates if e is not None]).astype(np.float64)
     R[:, 0] = truth["R_world_camera"] @ np.diag([1.0, -1.0, -1.0]) @ R[:, 0]
     R_true = truth["R_parent_joint"][0][there].astype(np.float64)
-    local, world = rotation_error(R, R_true), rotation_error(global_rotations(R), global_rotations(R_true))
+    local, world, heading = rotation_errors(R, R_true)
     print(f"\n{'rotation error, degrees':36s}{'local':>8s}{'global':>8s}")
     for joint, name in enumerate(JOINT_NAMES):
         print(f"{name:36s}{local[:, joint].mean():8.1f}{world[:, joint].mean():8.1f}")
-    limbs = [j for j, name in enumerate(JOINT_NAMES) if name.split("_")[-1] in LIMBS]
-    print(f"{'mean of the 12 limb joints':36s}{local[:, limbs].mean():8.1f}{world[:, limbs].mean():8.1f}")
-    print(f"{'root heading':36s}{heading_error(R[:, 0], R_true[:, 0]).mean():8.1f}\n")
+    print(f"{'mean of the 12 limb joints':36s}{local[:, LIMB_JOINTS].mean():8.1f}{world[:, LIMB_JOINTS].mean():8.1f}")
+    print(f"{'root heading':36s}{heading.mean():8.1f}\n")
+
+
+def rotation_errors(R: Array, R_true: Array) -> tuple[Array, Array, Array]:
+    """Of poses (T, 24, 3, 3), entry 0 in the world: errors against parent (T, 24) and world (T, 24), and of the root's
+    heading (T,); degrees."""
+    local, world = rotation_error(R, R_true), rotation_error(global_rotations(R), global_rotations(R_true))
+    return local, world, heading_error(R[:, 0], R_true[:, 0])
 
 
 def evaluate_desks(shared: Path) -> None:
-    """Rows of the recordings with triangulated references: nose, shoulders, elbows, wrists, hips; 1-3 cm themselves."""
-    columns: list[list[Array]] = [[], [], []]
+    """Rows of the desk recordings, and of them all."""
+    found = []
+    for name, errors in desk_errors(shared, watch):
+        row(name, errors)
+        found.append(errors)
+    if found:
+        row("all desk views", [np.concatenate(column) for column in zip(*found, strict=True)])
+
+
+def desk_errors(shared: Path, watch: Callable[[View], Seen]) -> Iterator[tuple[str, list[Array]]]:
+    """Name and PA-MPJPE of each desk view: raw, smoothed and kinematic (frames,), mm.
+
+    The references are triangulated nose, shoulders, elbows, wrists and hips; 1-3 cm off themselves.
+    """
     for folder in sorted((shared / "media").glob("desk_*")):
         reference = np.load(folder / "reference.npz")["joints"]
         valid = np.isfinite(reference).all(-1)
@@ -117,15 +136,10 @@ def evaluate_desks(shared: Path) -> None:
             count = min(len(reference), len(points))
             both = np.isfinite(seen.world + seen.world_smoothed + points).all((1, 2))[:count]
             use = np.flatnonzero(both & (valid[:count].sum(-1) >= 5))
-            errors = [
-                1e3 * pa_mpjpe(c[use][:, REFERENCE_POINTS], reference[use], valid[use])
-                for c in (seen.world, seen.world_smoothed, points)
+            columns = (seen.world, seen.world_smoothed, points)
+            yield view.name, [
+                1e3 * pa_mpjpe(c[use][:, REFERENCE_POINTS], reference[use], valid[use]) for c in columns
             ]
-            row(view.name, errors)
-            for column, error in zip(columns, errors, strict=True):
-                column.append(error)
-    if columns[0]:
-        row("all desk views", [np.concatenate(column) for column in columns])
 
 
 def desk_views(folder: Path) -> list[View]:
@@ -171,6 +185,26 @@ def watch(view: View) -> Seen:
     return Seen(np.array(times), size, seen[:, 0, :, :3], seen[:, 1, :, :3], seen[:, 0, :, 3:6], seen[:, 0, :, 6])
 
 
+def watch_blazepose(view: View) -> Seen:
+    """Our own tracker, one person; nothing smooths it, so both columns of world landmarks are the same."""
+    from mocap.config import PeopleConfig
+    from mocap.models.blazepose import load_detector, load_landmarker
+    from mocap.people import Tracker
+
+    tracker = Tracker(PeopleConfig(max_people=1), load_detector(), load_landmarker())
+    times, rows, size = [], [], (0, 0)
+    for index, (t, rgb) in enumerate(frames(view)):
+        size = (rgb.shape[1], rgb.shape[0])
+        times.append(t)
+        found = [
+            np.concatenate([p.landmarks_world, p.landmarks_px, p.visibility[:, None]], 1)
+            for p in tracker.update(Frame(index, t, rgb))
+        ]
+        rows.append(found[0] if found else np.full((33, 7), np.nan))
+    seen = np.array(rows, np.float64)  # (T, 33, 7)
+    return Seen(np.array(times), size, seen[..., :3], seen[..., :3], seen[..., 3:6], seen[..., 6])
+
+
 def _landmarks(result: object, size: tuple[int, int]) -> Array:
     """(33, 7): world x, y, z in metres, picture x, y, z in pixels, visibility; NaN where nobody is seen."""
     world, picture = getattr(result, "pose_world_landmarks", None), getattr(result, "pose_landmarks", None)
@@ -210,7 +244,7 @@ def _person(seen: Seen, index: int) -> Person:
     )
 
 
-def points_of(estimates: list[PoseEstimate | None]) -> Array:
+def points_of(estimates: Sequence[PoseEstimate | BodyPose | None]) -> Array:
     """BlazePose's points (T, 33, 3) m that the rotations give, the pelvis at 0; NaN where there is no pose."""
     origin = np.zeros(3, np.float32)
     missing = np.full((33, 3), np.nan)

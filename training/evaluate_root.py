@@ -34,7 +34,6 @@ class Run:
     t: Float64  # (T,) s
     poses: list[BodyPose]
     pitch_deg: Float64  # (T,)
-    motion: Motion
 
 
 def watch(name: str) -> tuple[list[Sight], Camera]:
@@ -63,7 +62,7 @@ def play(sights: list[Sight], camera: Camera, smoothing: float) -> Run:
         if poses:
             found.append((index, t, poses[0], motion.pitch_deg))
     index, t, poses, pitch = zip(*found, strict=True)
-    return Run(np.array(index), np.array(t), list(poses), np.array(pitch), motion)
+    return Run(np.array(index), np.array(t), list(poses), np.array(pitch))
 
 
 def sole_heights(poses: list[BodyPose]) -> Float64:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from engines.backends import Request
-from engines.cache import cached
+from engines.cache import cached, unwritable
 from engines.engine import Arrays, Engine, EngineError, EngineSpec
 from engines.parity import check_parity
 
@@ -58,7 +58,10 @@ def _convert(module: Any, spec: EngineSpec, folder: Path) -> None:
         program = torch.export.export(Positional(module, spec), examples, strict=False)
         # Without the shapes it makes every dimension free, which costs BlazePose a fifth of its speed.
         model = openvino.convert_model(program, input=[tuple(example.shape) for example in examples])
-    openvino.save_model(model, folder / _FILE, compress_to_fp16=False)
+    try:
+        openvino.save_model(model, folder / _FILE, compress_to_fp16=False)
+    except (OSError, RuntimeError) as error:  # RuntimeError is how OpenVINO reports a full disk
+        raise unwritable(folder.parent, error) from error
 
 
 def _load(request: Request, folder: Path) -> Engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -37,6 +38,7 @@ class Recording:
         self.recorder = recorder
         self.error: MocapError | None = None
         self._fail_at_once = fail_at_once
+        self._started = time.perf_counter()
 
     def __call__(self, frame: Frame, result: MocapFrame) -> None:
         if self.error is None:
@@ -61,7 +63,8 @@ class Recording:
             log.error("%s; capture goes on without recording", error)
 
     def __str__(self) -> str:
-        return "NOT RECORDING" if self.error else f"rec {self.recorder.path.name}"
+        minutes, seconds = divmod(int(time.perf_counter() - self._started), 60)
+        return "NOT RECORDING" if self.error else f"rec {minutes}:{seconds:02d}"
 
 
 def live(config: LiveConfig) -> int:
@@ -128,6 +131,7 @@ def _open_status(stack: ExitStack, source: Source, pipeline: Pipeline, recording
         dropped=lambda: source.dropped - dropped_while_opening,
         held=lambda: pipeline.tracker.nan_frames,
         recording=lambda: str(recording) if recording else "not recording",
+        floor=lambda: "" if pipeline.motion.calibrated else "floor: stand still 2 s",
         duration_s=source.duration_s if isinstance(source, VideoFile) else None,
     )
     return stack.enter_context(contextlib.closing(status))

@@ -37,12 +37,17 @@ class Finding:
 
 def doctor() -> int:
     """Print every finding. Returns 0, or 1 when something that `mocap live` needs is missing."""
-    failed = False
+    findings = []
     for check in CHECKS:
         for finding in check():
-            failed |= finding.state == "FAIL"
+            findings.append(finding)
             print(f"{finding.state:5s} {finding.what}" + (f"\n      → {finding.advice}" if finding.advice else ""))
-    print("\nsomething is missing: see FAIL above" if failed else "\nready: mocap live")
+    failed = any(finding.state == "FAIL" for finding in findings)
+    has_camera = any(finding.what.startswith("camera ") for finding in findings)
+    ready = (
+        "ready: mocap live" if has_camera else "ready for videos: mocap file VIDEO; for mocap live, plug a camera in"
+    )
+    print("\nsomething is missing: see FAIL above" if failed else f"\n{ready}")
     return int(failed)
 
 

@@ -14,6 +14,7 @@ import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser, Namespace
 
 T = TypeVar("T")
@@ -104,19 +105,33 @@ def _check_range(name: str, value: Any, low: float | None, high: float | None) -
 
 
 def explain(message: str, options: list[str]) -> str:
-    """The parser's message in one line, with the nearest option where one was misspelt."""
+    """The parser's message in one line and in the user's words, with the nearest option where one was misspelt."""
     line = " ".join(message.split())
-    unknown = re.search(r"does not accept option '([^']+)'|[Uu]nrecognized arguments: -*([\w.\-]+)", line)
+    unknown = re.search(r"does not accept option '([^']+)'|[Uu]nrecognized arguments: (\S+)", line)
     if unknown:
-        name = (unknown[1] or unknown[2]).replace("-", "_")
-        nearest = difflib.get_close_matches(name, options, n=1, cutoff=0.4)
-        hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-        return f"there is no option '{name}'{hint}"
-    wrong = re.match(r'Parser key "([^"]+)".*Given value: (.*)', line)
-    if wrong:
-        types = ", ".join(dict.fromkeys(t for t in re.findall(r"<class '(\w+)'>", line) if t != "NoneType"))
-        return f"{wrong[1]}: expected {types.split(', ')[0]}, found '{wrong[2]}'"
-    return line
+        return _unknown(
+            unknown[1] or f"{unknown[2]}", options, is_option=bool(unknown[1]) or unknown[2].startswith("-")
+        )
+    key, found = re.search(r'Parser key "([^"]+)"', line), re.search(r"(?:Given|Got) value: (.*?)\.?$", line)
+    if not (key and found):
+        return line
+    choices = re.search(r"typing\.Literal\[(.*?)\]", line)
+    types = [WORDS.get(name, name) for name in re.findall(r"(?<!type: )<class '(\w+)'>", line) if name != "NoneType"]
+    expected = "one of " + choices[1].replace("'", "") if choices else " or ".join(dict.fromkeys(types))
+    hint = "; name the VIDEO before --export" if key[1] == "export" and Path(found[1]).exists() else ""
+    return f"{key[1]}: expected {expected}, found '{found[1]}'{hint}" if expected else line
+
+
+WORDS = {"float": "a number", "int": "a whole number", "str": "text", "bool": "true or false"}
+
+
+def _unknown(name: str, options: list[str], is_option: bool) -> str:
+    if not is_option:
+        return f"unexpected argument '{name}'"
+    name = name.lstrip("-").split("=")[0].replace("-", "_")
+    nearest = difflib.get_close_matches(name, options, n=1, cutoff=0.4)
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    return f"there is no option '{name}'{hint}"
 
 
 def option_names(parser: ArgumentParser) -> list[str]:
@@ -125,20 +140,27 @@ def option_names(parser: ArgumentParser) -> list[str]:
 
 
 def check_config_files(arguments: list[str]) -> None:
-    """Every ``--config FILE`` can be read and is UTF-8.
+    """Every ``--config FILE`` can be read, is UTF-8 and holds options.
 
     Raises:
-        UsageError: It is not.
+        UsageError: It does not; names the file.
     """
     paths = [value for option, value in itertools.pairwise(arguments) if option == "--config"]
     paths += [argument.split("=", 1)[1] for argument in arguments if argument.startswith("--config=")]
     for path in paths:
         try:
-            Path(path).read_text(encoding="utf-8")
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise UsageError(f"config: cannot read {path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise UsageError(f"config: expected text in UTF-8, found {path} with other bytes") from error
+            raise UsageError(f"config: expected text in UTF-8, found other bytes in {path}") from error
+        except yaml.YAMLError as error:
+            raise UsageError(f"config: {path} is not YAML: {' '.join(str(error).split())}") from error
+        groups = content if isinstance(content, dict) else {}
+        wrong = [name for name in ("osc", "vmc") if not isinstance(groups.get(name, {}), dict)]
+        if not groups or wrong:
+            found = f"'{wrong[0]}' without any (e.g. {wrong[0]}: {{port: 9000}})" if wrong else "none"
+            raise UsageError(f"config: expected options like 'max_people: 2' in {path}, found {found}")
 
 
 def dashed(arguments: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import time
 from collections import deque
@@ -30,7 +31,8 @@ class StatusLine:
     Args:
         dropped: How many frames the source dropped so far.
         held: How many frames held a person's last pose because the network gave NaN.
-        recording: What to say of the take: its name, or that recording failed.
+        recording: What to say of the take: for how long, or that recording failed.
+        floor: What to do until the floor is found; then nothing.
         duration_s: Length of the file, when known, for the percentage.
     """
 
@@ -39,10 +41,12 @@ class StatusLine:
         dropped: Callable[[], int],
         held: Callable[[], int],
         recording: Callable[[], str],
+        floor: Callable[[], str],
         duration_s: float | None = None,
         stream: TextIO | None = None,
     ) -> None:
-        self._dropped, self._held, self._recording, self._duration_s = dropped, held, recording, duration_s
+        self._dropped, self._held, self._recording, self._floor = dropped, held, recording, floor
+        self._duration_s = duration_s
         self._stream = stream or sys.stderr
         self._interval_s = 0.25 if self._stream.isatty() else 10.0
         self._arrivals: deque[float] = deque(maxlen=60)
@@ -51,7 +55,7 @@ class StatusLine:
     def __call__(self, frame: Frame, result: MocapFrame) -> None:
         now = time.perf_counter()
         self._arrivals.append(now)
-        if now >= self._next:
+        if now >= self._next and len(self._arrivals) > 1:
             self._next = now + self._interval_s
             self._print(self.text(result))
 
@@ -70,16 +74,18 @@ class StatusLine:
             f"age {result.age_ms:4.0f} ms",
             f"dropped {self._dropped()}",
             f"people {len(result.persons)}",
+            self._floor(),
             self._recording(),
         ]
         if self._duration_s:
             parts.insert(0, f"{min(100, round(100 * result.t_capture / self._duration_s)):3d} %")
         if self._held():
-            parts.append(f"held {self._held()} (network gave NaN)")
-        return " | ".join(parts)
+            parts.insert(-2, f"held {self._held()} (NaN)")
+        return " | ".join(part for part in parts if part)
 
     def _print(self, text: str) -> None:
         if self._stream.isatty():
+            text = text[: shutil.get_terminal_size().columns - 1]  # a longer line would scroll
             self._stream.write("\r" + text.ljust(LineHandler.on_screen))
             LineHandler.on_screen = len(text)
         else:

@@ -9,6 +9,8 @@ import time
 
 log = logging.getLogger(__name__)
 
+# SIGHUP: the terminal was closed. SIGBREAK: Ctrl-Break, and a closed console on Windows.
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 _PATIENCE = 3  # signals after the first one, until closing itself is given up
 
 
@@ -29,7 +31,7 @@ class StopFlag:
 
     def __enter__(self) -> StopFlag:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _SIGNALS:
                 self._previous[number] = signal.signal(number, self._on_signal)
         return self
 

@@ -35,8 +35,17 @@ def _draw_person(canvas: NDArray[np.uint8], person: Person, thickness: int) -> N
     roi = person.roi
     box = _drawable(cv2.boxPoints((roi.center_px, (roi.size_px, roi.size_px), float(np.degrees(roi.rotation)))))
     cv2.polylines(canvas, [np.array(box)], True, (120, 220, 120), thickness)
-    label, corner = f"{person.track_id}  {person.score:.2f}", min(box, key=sum)
-    cv2.putText(canvas, label, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.25 * thickness, (120, 220, 120), thickness)
+    x, y = min(box, key=sum)
+    corner = (max(x, 4), max(y, 12 * thickness))  # in the picture, also where the square is not
+    cv2.putText(
+        canvas,
+        f"person {person.track_id}",
+        corner,
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.25 * thickness,
+        (120, 220, 120),
+        thickness,
+    )
     for point, seen in zip(_drawable(person.landmarks_px[:, :2]), person.visibility, strict=True):
         if seen > 0.5:
             cv2.circle(canvas, point, thickness, (255, 255, 0), -1)

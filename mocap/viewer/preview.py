@@ -26,7 +26,8 @@ class Preview:
         if platform.system() == "Linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise MocapError(NO_SCREEN)  # OpenCV's Qt would abort the whole process
         try:
-            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL)
+            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+            cv2.resizeWindow(TITLE, 960, 540)
         except cv2.error as error:
             raise MocapError(NO_SCREEN) from error
 

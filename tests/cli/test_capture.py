@@ -187,17 +187,24 @@ def test_a_file_stopped_early_keeps_what_it_has_and_says_so(tmp_path: Path, rece
     assert 0 < len(np.load(path)["frame"]) < 282
 
 
-def test_mirror_swaps_the_sides_and_live_exports_at_its_end(tmp_path: Path) -> None:
+def test_mirror_swaps_the_sides(tmp_path: Path) -> None:
     """The person raises the left arm forward; in a mirror it is the right one."""
-    arguments = ["live", "--camera", DEMO, "--duration", "4", "--osc.port", "0", "--vmc.port", "0", "--export", "npz"]
+    clip = write_clip(tmp_path / "arm.mkv", demo_pictures(120)[55::2])
     reach = {}
     for mirror in ("--no-mirror", "--mirror"):
-        assert main([*arguments, mirror, "--out", str(tmp_path / mirror)]) == 0
+        assert main(["file", str(clip), mirror, "--out", str(tmp_path / mirror), "--export", "npz"]) == 0
         (path,) = (tmp_path / mirror).glob("*.npz")
         joints = np.load(path)["joints"]
         reach[mirror] = (joints[:, 20:22, 2] - joints[:, 16:18, 2]).max(axis=0)  # wrist before shoulder, left and right
     assert reach["--no-mirror"][0] > reach["--no-mirror"][1] + 0.1
     assert reach["--mirror"][1] > reach["--mirror"][0] + 0.1
+
+
+def test_live_exports_at_its_end(tmp_path: Path) -> None:
+    ports = ["--osc.port", "0", "--vmc.port", "0"]
+    arguments = ["live", "--camera", DEMO, "--loop", "--duration", "3", "--export", "bvh", *ports]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    assert len(list(tmp_path.glob("*_person0.bvh"))) == 1
 
 
 def test_no_person_gives_an_empty_take_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,10 @@ def test_shipped_live_config_names_every_option() -> None:
         ("osc:\n  prt: 3\n", "did you mean 'osc.port'"),
         ("max_people: many\n", "max_people"),
         ("max_people: [1\n", "config"),
-        ("vmc:\n  preset: unity\n", "vseeface"),
+        ("vmc:\n  preset: unity\n", "one of default, vseeface"),
+        ("vmc: 39540\n", "vmc: {port: 9000}"),
+        ("smoothing: high\n", "expected a number, found 'high'"),
+        ("", "found none"),
     ],
 )
 def test_wrong_config_is_bad_usage_and_says_what(
@@ -92,6 +95,20 @@ def test_unreadable_config_is_bad_usage(tmp_path: Path, capsys: pytest.CaptureFi
 )  # fmt: skip
 def test_bad_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["file", "a.mp4", "b.mp4"], "unexpected argument 'b.mp4'"),
+        (["file", "--export", "npz", __file__], "name the VIDEO before --export"),
+        (["file", "a.mp4", "--export", "gif"], "one of npz, bvh"),
+        (["live", "--fov", "wide"], "expected a number, found 'wide'"),
+    ],
+)
+def test_messages_speak_the_users_language(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_suggestions_are_the_commands_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,6 +18,7 @@ import engines.backends.openvino
 from engines.cache import SIDECAR
 from engines.parity import random_samples, relative_error
 
+ROOT = Path(__file__).resolve().parents[2]
 SPEC = engines.EngineSpec(
     inputs={"image": engines.TensorSpec((3, 8, 8)), "extra": engines.TensorSpec((4,))},
     outputs=("total", "map"),
@@ -171,6 +176,29 @@ def test_cache_that_cannot_be_written_names_the_variable(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(engines.EngineError, match="MOCAP_ENGINE_CACHE"):
         toy_engine(tmp_path / "file" / "cache")
+
+
+@pytest.mark.parametrize(("module", "function"), [(openvino, "save_model"), (Path, "write_text"), (Path, "rename")])
+def test_cache_that_runs_full_names_the_folder_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object, function: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        # As OpenVINO says it, and Python.
+        raise RuntimeError("iostream error") if module is openvino else OSError("No space left on device")
+
+    monkeypatch.setattr(module, function, full)
+    with pytest.raises(engines.EngineError, match=r"cache .*here cannot be written.*MOCAP_ENGINE_CACHE"):
+        toy_engine(tmp_path / "here")
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_disk_that_is_really_full(tmp_path: Path) -> None:
+    program = f"from tests.engines.test_compile import Path, toy_engine; toy_engine(Path({str(tmp_path / 'here')!r}))"
+    small = ["sh", "-c", 'ulimit -f 4 && exec "$@"', "small", sys.executable, "-c", program]
+    child = subprocess.run(small, cwd=ROOT, capture_output=True, text=True)
+    assert re.search(r"EngineError: The engine cache .*here cannot be written.*MOCAP_ENGINE_CACHE", child.stderr)
+    assert list((tmp_path / "here").iterdir()) == []
 
 
 def test_default_cache_follows_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C after engines were freed: OpenVINO's plugin moves the main thread's signal stack (engines/backends/openvino)."""
+"""Ctrl-C after engines were freed: OpenVINO's plugin moves the main thread's signal stack."""
 
 from __future__ import annotations
 

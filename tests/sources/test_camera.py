@@ -169,7 +169,7 @@ def test_errors_while_looking_for_a_lost_camera_do_not_end_the_session(
 
 
 def test_an_opencv_error_in_the_middle_is_a_loss_or_a_broken_picture(desk: Desk) -> None:
-    with desk.source() as source:
+    with desk.source(patience=Patience(stall_s=30, retry_s=0.01, retry_max_s=0.05)) as source:
         read(source)
         desk.retrieve_error = cv2.error("not a JPEG")
         wait_for(lambda: source.broken >= 3, "broken pictures are counted")
