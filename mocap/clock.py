@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-# Frames are at least this far apart: a coarse clock (Windows ticks every 15.6 ms) and bursts from a network give several
-# frames one time stamp.
+# Frames are at least this far apart: a coarse clock (Windows ticks every 15.6 ms) and bursts from a network give
+# several frames one time stamp.
 MIN_STEP_S = 0.004
 _SELDOM_S = 10.0
 

@@ -137,9 +137,7 @@ def desk_errors(shared: Path, watch: Callable[[View], Seen]) -> Iterator[tuple[s
             both = np.isfinite(seen.world + seen.world_smoothed + points).all((1, 2))[:count]
             use = np.flatnonzero(both & (valid[:count].sum(-1) >= 5))
             columns = (seen.world, seen.world_smoothed, points)
-            yield view.name, [
-                1e3 * pa_mpjpe(c[use][:, REFERENCE_POINTS], reference[use], valid[use]) for c in columns
-            ]
+            yield view.name, [1e3 * pa_mpjpe(c[use][:, REFERENCE_POINTS], reference[use], valid[use]) for c in columns]
 
 
 def desk_views(folder: Path) -> list[View]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mocap.batch import choose, join, split, take
+from mocap.batch import join, split, take
 from mocap.body.joint_limits import joint_limits
 from mocap.body.landmarks import LANDMARK, LandmarkAnchors, load_landmark_anchors
 from mocap.body.rotation_vectors import fast_exp, fast_log
@@ -160,12 +160,8 @@ class KinematicRegressor:
         R = self._limits.clamp(R)
         energy = fit.energy.copy()
         energy[known] = memory.energy[known] + 0.1 * (fit.energy[known] - memory.energy[known])
-        return self._held_where_failed(
-            memory,
-            replace(
-                memory, R_parent_joint=R, shift=fit.shift, energy=energy, t=np.full(len(R), t), frames=memory.frames + 1
-            ),
-        )
+        solved = replace(memory, R_parent_joint=R, shift=fit.shift, energy=energy, frames=memory.frames + 1)
+        return self._held_where_failed(memory, replace(solved, t=np.full(len(R), t)))
 
     def _follow(self, known: Mask, fit: Fit, links: Array64, observation: Observation, prior: Prior) -> Fit:
         """From the previous poses a little downhill, for the persons that have one."""
@@ -205,9 +201,9 @@ class KinematicRegressor:
         self._held += int(failed.sum())
         if self._due(float(after.t[0])):
             log.warning("poses that are not finite (%d so far); holding the last ones", self._held)
-        after = replace(after, energy=np.where(failed, np.inf, after.energy))
-        R, shift = choose(failed, before.R_parent_joint, after.R_parent_joint), choose(failed, before.shift, after.shift)
-        return replace(after, R_parent_joint=R, shift=shift)
+        R = np.where(failed[:, None, None, None], before.R_parent_joint, after.R_parent_joint)
+        shift = np.where(failed[:, None], before.shift, after.shift)
+        return replace(after, R_parent_joint=R, shift=shift, energy=np.where(failed, np.inf, after.energy))
 
 
 def _rows(chosen: Mask) -> slice | Indices:

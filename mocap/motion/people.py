@@ -81,7 +81,8 @@ class Placed:
         """What the ground learns from; the feet where the body's size puts them, before the floor corrects that."""
         R = self.R[index, 0]
         heading = float(np.arctan2(R[0, 2], R[2, 2]))
-        return Sight(track_id, self.joints[index] + self.root[index], heading, self.measured_soles[index], feet.contact[index],
+        joints = self.joints[index] + self.root[index]
+        return Sight(track_id, joints, heading, self.measured_soles[index], feet.contact[index],
                      bool(self.feet_seen[index].any()), self.rest[index])  # fmt: skip
 
 

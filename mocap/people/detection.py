@@ -72,15 +72,18 @@ def letterbox(rgb: NDArray[np.uint8]) -> tuple[Array, Array]:
     return image - np.float32(1), frame_from_input
 
 
-def warp(rgb: NDArray[np.uint8], frame_from_crop: Array, size: int, border: int) -> NDArray[np.uint8]:
-    """Sample a square of ``size`` pixels through an affine map (2, 3) from its pixels to pixels of the frame.
+def warp(
+    rgb: NDArray[np.uint8], frame_from_crop: Array, size: int, border: int, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """Sample a square of ``size`` pixels through an affine map (2, 3) from its pixels to pixels of the frame, into
+    ``out`` (size, size, 3) where that is given.
 
     As MediaPipe does, the map is applied to pixel indices, not to pixel centres. That puts landmarks half a pixel of
     the crop (0.2 % of its side) to the lower right; in return the network sees the very pixels that MediaPipe's does.
     """
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     matrix = frame_from_crop.astype(np.float64)
-    return cv2.warpAffine(rgb, matrix, (size, size), flags=flags, borderMode=border)  # type: ignore[return-value]
+    return cv2.warpAffine(rgb, matrix, (size, size), dst=out, flags=flags, borderMode=border)  # type: ignore[return-value]
 
 
 def decode(boxes: Array, scores: Array, min_score: float) -> tuple[Array, Array]:

@@ -96,6 +96,6 @@ def apply_affine(matrix: Array, points: Array) -> Array:
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
-def crop(rgb: NDArray[np.uint8], roi: Roi) -> NDArray[np.uint8]:
+def crop(rgb: NDArray[np.uint8], roi: Roi, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """The square as a picture (256, 256, 3) uint8; beyond the frame its border pixels repeat, as in MediaPipe."""
-    return warp(rgb, frame_from_crop(roi), CROP_SIZE, cv2.BORDER_REPLICATE)
+    return warp(rgb, frame_from_crop(roi), CROP_SIZE, cv2.BORDER_REPLICATE, out)

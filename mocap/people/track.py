@@ -166,8 +166,8 @@ def is_reachable(memory: Memory, center: Array, half_height: float, t: float) ->
 
 def duplicates(seen: list[Observation]) -> NDArray[np.bool_]:
     """Which observations show the same person: (N, N)."""
-    if not seen:
-        return np.zeros((0, 0), bool)
+    if len(seen) < 2:
+        return np.ones((len(seen), len(seen)), bool)
     points, visibility = _body(seen)
     size = np.array([one.half_height_px for one in seen])
     weights = np.minimum(visibility[:, None], visibility[None]) + 0.02

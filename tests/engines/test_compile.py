@@ -55,9 +55,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cache
 
 
-@pytest.mark.parametrize("backend", ["eager", "openvino"])
+@pytest.mark.parametrize(("backend", "cores"), [("eager", 1), ("openvino", 1), ("openvino", 4)])
 @pytest.mark.parametrize("batch", [1, 2, 3, 5])
-def test_engine_equals_module_row_by_row(built: Path, backend: str, batch: int) -> None:
+def test_engine_equals_module_row_by_row(
+    built: Path, backend: str, cores: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines.backends.openvino.os, "cpu_count", lambda: cores)  # 4: two elements side by side
     module, inputs = Toy(), random_samples(SPEC, batch)
     engine = toy_engine(built, module, backend=backend)
     found = engine(inputs)

@@ -236,9 +236,7 @@ def test_a_short_absence_keeps_the_shape_as_long_as_forget_s_says() -> None:
 def swinging(frames: int) -> list[Person]:
     """The left arm at 120 frames a second."""
     phase = 2 * np.pi * np.arange(frames) / 120
-    arms = [
-        pose(left_shoulder=(0, 0, -70 + 30 * np.sin(a)), left_elbow=(0, -60 + 30 * np.cos(a), 0)) for a in phase
-    ]
+    arms = [pose(left_shoulder=(0, 0, -70 + 30 * np.sin(a)), left_elbow=(0, -60 + 30 * np.cos(a), 0)) for a in phase]
     return [person(R, noise=0.01, seed=i) for i, R in enumerate(arms)]
 
 

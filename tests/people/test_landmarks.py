@@ -95,13 +95,34 @@ def test_batch_is_single() -> None:
         assert np.array_equal(one.colors, alone.colors)
 
 
+def _slow_colors(picture: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """Of one crop that shows everything: chest, belly and thighs, one point at a time."""
+    shoulders, hips, knees = xy[[11, 12]], xy[[23, 24]], xy[[25, 26]]
+    rows = []
+    for down in (0.2, 0.4, 0.6, 0.8):
+        left, right = shoulders + down * (hips - shoulders)
+        rows.append([left + across * (right - left) for across in (0.2, 0.4, 0.6, 0.8)])
+    thighs = [hips[side] + share * (knees[side] - hips[side]) for side in (0, 1) for share in (0.2, 0.4, 0.6, 0.8)]
+    places = [rows[0] + rows[1], rows[2] + rows[3], thighs]
+    return np.array([np.mean([picture[int(y), int(x)] / 255 for x, y in one], axis=0) for one in places])
+
+
+def test_colors_are_the_slow_loop() -> None:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (3, 256, 256, 3), np.uint8)
+    xy = rng.uniform(5, 250, (3, 35, 2)).astype(np.float32)
+    found = clothes_colors(pictures, xy, np.ones((3, 33)))
+    slow = np.stack([_slow_colors(*one) for one in zip(pictures, xy, strict=True)])
+    assert np.abs(found - slow).max() < 1e-4
+
+
 def test_colors_are_those_of_the_clothes() -> None:
-    picture = np.zeros((256, 256, 3), np.uint8)
-    xy = 128 + 90 * TEMPLATE[:33]
-    picture[:110], picture[110:128], picture[128:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-    colors = clothes_colors(picture, xy, np.ones(33))
+    pictures = np.zeros((1, 256, 256, 3), np.uint8)
+    xy = (128 + 90 * TEMPLATE[:33])[None]
+    pictures[:, :110], pictures[:, 110:128], pictures[:, 128:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    colors = clothes_colors(pictures, xy, np.ones((1, 33)))[0]
     assert np.allclose(colors[0], (1, 0, 0))
     assert colors[1, 1] > 0.4
     assert np.allclose(colors[2], (0, 0, 1))
-    assert np.isnan(clothes_colors(picture, xy + 1000, np.ones(33))).all()
-    assert np.isnan(clothes_colors(picture, xy, np.zeros(33))[2]).all()  # the knees are not seen
+    assert np.isnan(clothes_colors(pictures, xy + 1000, np.ones((1, 33)))).all()
+    assert np.isnan(clothes_colors(pictures, xy, np.zeros((1, 33)))[0, 2]).all()  # the knees are not seen
