@@ -32,8 +32,8 @@ class Pipeline:
             load_detector(engine=config.engine),
             load_landmarker(engine=config.engine, max_batch=config.max_people),
         )
-        self.regressor = KinematicRegressor()
-        self.motion = Motion(config)
+        self.regressor = KinematicRegressor(forget_s=config.lost_after_s + 0.5)
+        self.motion = Motion(config, forget_s=config.lost_after_s + 0.5)
         self._camera: Camera | None = None
 
     def __call__(self, frame: Frame, t_arrival: float, focal_px: float | None = None) -> MocapFrame:
