@@ -38,10 +38,11 @@ def amass_arrays(motion: PersonMotion, skeleton: Skeleton, fps: float) -> dict[s
     Returns:
         ``poses (T, 72)`` axis-angle rad in SMPL's order, entry 0 world from pelvis; ``trans (T, 3)`` m as smplx means
         it: pelvis = ``trans`` + rest pelvis; ``betas (10,)``; ``gender``; ``mocap_framerate``, the rate of the rows;
-        ``frame (T,)``; ``t (T,)`` s; ``joints (T, 24, 3)`` m, world; ``joints_camera (T, 24, 3)`` m, camera axes;
-        ``landmarks_px (T, 33, 3)``; ``confidence (T, 24)``; ``track_id``; ``rest_joints (24, 3)`` m. Rows are the
-        frames where the person was there: gaps show in ``frame`` and ``t``. The joints are the forward kinematics
-        of the poses, trans and betas in the same file.
+        ``frame (T,)``; ``t (T,)`` s since the take's first frame; ``joints (T, 24, 3)`` m, world; ``joints_camera
+        (T, 24, 3)`` m, camera axes; ``landmarks_px (T, 33, 3)`` x and y px, z in their scale; ``confidence (T, 24)``;
+        ``track_id``; ``rest_joints (24, 3)`` m. Rows are the frames where the
+        person was there: gaps show in ``frame`` and ``t``. The joints are the forward kinematics of the poses, trans
+        and betas in the same file.
     """
     betas = settled_betas(motion.betas)
     rest_joints = skeleton.rest_joints(betas)

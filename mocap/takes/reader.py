@@ -19,6 +19,8 @@ from mocap.errors import MocapError
 from mocap.takes import schema
 from mocap.types import Array, BodyPose, Camera, MocapFrame, Person, Roi
 
+SINCE_START = "pose_t_capture - (SELECT t_capture FROM frames ORDER BY id LIMIT 1)"  # s
+
 
 @dataclass(frozen=True)
 class PersonMotion:
@@ -26,7 +28,7 @@ class PersonMotion:
 
     track_id: int
     frame: NDArray[np.int64]  # (T,) index of the source's frame
-    t: NDArray[np.float64]  # (T,) s
+    t: NDArray[np.float64]  # (T,) s since the take's first frame
     R_parent_joint: Array  # (T, 24, 3, 3) parent from joint; entry 0: world from pelvis
     p_world_root: Array  # (T, 3) m
     betas: Array  # (T, 10)
@@ -94,7 +96,7 @@ class Take:
         seen = {name: schema.PERSON_ARRAYS[name] for name in ("landmarks_px", "visibility")}
         arrays = {**schema.POSE_ARRAYS, **seen, **schema.CAMERA_ARRAYS}
         sql = (
-            f"SELECT frame_index, pose_t_capture, {', '.join(arrays)} FROM people JOIN frames ON frames.id = frame_id"
+            f"SELECT frame_index, {SINCE_START}, {', '.join(arrays)} FROM people JOIN frames ON frames.id = frame_id"
             " WHERE track_id = ? AND R_parent_joint IS NOT NULL ORDER BY people.id"
         )
         columns = tuple(zip(*self._rows(sql, track_id), strict=True))

@@ -20,7 +20,9 @@ def test_person_arrays_are_the_frames_stacked(tmp_path: Path) -> None:
         assert take.people() == [2, 5]
         motion = take.person(5)
     assert motion.frame.tolist() == [11, 12, 15]
-    for row, t in enumerate(motion.t):
+    times = [make_frame(index, ()).t_capture for index in (10, 11, 12, 15)]
+    np.testing.assert_allclose(motion.t, np.array(times[1:]) - times[0], atol=1e-9)
+    for row, t in enumerate(times[1:]):
         pose, person = make_pose(5, t), make_person(5, t)
         np.testing.assert_array_equal(motion.R_parent_joint[row], pose.R_parent_joint)
         np.testing.assert_array_equal(motion.p_world_root[row], pose.p_world_root)
