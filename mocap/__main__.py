@@ -17,9 +17,9 @@ from engines import EngineError
 from mocap.cli.parser import (
     UsageError,
     add_config,
+    arranged,
     build,
     check_config_files,
-    dashed,
     explain,
     new_parser,
     option_names,
@@ -120,7 +120,7 @@ def dispatch(arguments: Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    arguments = dashed(sys.argv[1:] if arguments is None else arguments)
+    arguments = arranged(sys.argv[1:] if arguments is None else arguments)
     _speak_anywhere()
     parser, commands = make_parser()
     if not arguments:

@@ -163,6 +163,19 @@ def check_config_files(arguments: list[str]) -> None:
             raise UsageError(f"config: expected options like 'max_people: 2' in {path}, found {found}")
 
 
-def dashed(arguments: list[str]) -> list[str]:
-    """``--max_people=2`` as ``--max-people=2``: options may be written as the YAML writes them."""
-    return [re.sub(r"^--[\w.\-]+", lambda m: m[0].replace("_", "-"), argument) for argument in arguments]
+def arranged(arguments: list[str]) -> list[str]:
+    """The command line as the parser wants it.
+
+    ``--max_people=2`` becomes ``--max-people=2``, as the YAML writes it; and files go to the front, in their order,
+    because the parser lets what comes later win, and an option on the command line is meant to.
+    """
+    dashed = [re.sub(r"^--[\w.\-]+", lambda m: m[0].replace("_", "-"), argument) for argument in arguments]
+    configs: list[str] = []
+    rest: list[str] = []
+    words = iter(dashed)
+    for word in words:
+        if word == "--config":
+            configs += [word, *itertools.islice(words, 1)]
+        else:
+            (configs if word.startswith("--config=") else rest).append(word)
+    return rest[:1] + configs + rest[1:]

@@ -8,7 +8,7 @@ import pytest
 
 import mocap.configs
 from mocap.__main__ import main, make_parser
-from mocap.cli.parser import UsageError, build, dashed, option_names
+from mocap.cli.parser import UsageError, arranged, build, option_names
 from mocap.config import FileConfig, LiveConfig, OscConfig
 
 NOT_IN_YAML = {"help", "config", "print_config"}
@@ -17,7 +17,7 @@ CONFIGS = Path(mocap.configs.__file__).parent
 
 
 def live(*arguments: str) -> LiveConfig:
-    return build(LiveConfig, make_parser()[0].parse_args(dashed(["live", *arguments])).live)
+    return build(LiveConfig, make_parser()[0].parse_args(arranged(["live", *arguments])).live)
 
 
 def test_no_option_gives_the_defaults() -> None:
@@ -43,6 +43,7 @@ def test_yaml_files_add_up_and_the_command_line_wins(tmp_path: Path) -> None:
     second.write_text("smoothing: 0.9\nmirror: true\n")
     config = live("--config", str(first), "--config", str(second), "--max-people", "4")
     assert (config.max_people, config.smoothing, config.mirror, config.vmc.preset) == (4, 0.9, True, "vseeface")
+    assert live("--max-people", "4", "--config", str(first), f"--config={second}") == config
 
 
 @pytest.mark.parametrize(("command", "config"), [("live", LiveConfig), ("file", FileConfig)])
