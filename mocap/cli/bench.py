@@ -275,9 +275,8 @@ def live_run(seconds: float) -> list[Row]:
 
 
 def soak(seconds: float) -> list[Row]:
-    """Memory of a long run: growth from the first tenth to the last tenth, medians."""
-    rss = observe_live(seconds, f"memory over {seconds / 60:g} min").rss_mb
+    """Memory of a long run: growth from the second tenth, when all is loaded, to the last, medians."""
+    rss = [sample for sample in observe_live(seconds, f"memory over {seconds / 60:g} min").rss_mb if sample > 0]
     tenth = max(1, len(rss) // 10)
-    growth = statistics.median(rss[-tenth:]) - statistics.median(rss[tenth : 2 * tenth])
-    name = f"memory growth over {seconds / 60:g} min"
-    return [Row(name, growth, "MB", 10, f"{rss[tenth]:.0f} MB to {rss[-1]:.0f} MB")]
+    early, late = statistics.median(rss[tenth : 2 * tenth]), statistics.median(rss[-tenth:])
+    return [Row(f"memory growth over {seconds / 60:g} min", late - early, "MB", 10, f"{early:.0f} MB to {late:.0f} MB")]
