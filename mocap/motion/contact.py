@@ -1,4 +1,4 @@
-"""Feet: where the soles are, which foot stands, and the correction that keeps a standing foot on the floor."""
+"""Feet: where the soles are, which foot stands, and the corrections that keep a standing foot where it stands."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ Float64 = NDArray[np.float64]
 
 ANKLES = (JOINT["left_ankle"], JOINT["right_ankle"])
 TOES = (JOINT["left_foot"], JOINT["right_foot"])
+HEAD = JOINT["head"]
 SOLE_BELOW_TOES_M = 0.028  # the open body's toe joints lie 26-31 mm over its sole
 _HEEL_BEHIND_ANKLE_M = 0.04
 _STILL_SPEED, _SPEED_WIDTH = 0.35, 0.06  # m/s across the line of sight: a foot slower than this stands
@@ -24,6 +25,12 @@ _CONTACT_S = 0.04
 _LIFT_S = 0.03
 _LEVEL_S = (0.15, 1.5)  # the ground under a person is followed down, and up, this fast
 _MAX_LIFT_M = 0.25  # further from the floor than this a still foot is on something else: a chair, a step
+_UPRIGHT_LIFT = 0.02  # of the stature: on straight legs the picture tells the height better than the floor does
+_BENT_COS = (0.87, 0.5)  # of the straighter knee: from 30 to 60 degrees the legs' length on the picture is uncertain
+_HOLDS = (0.5, 0.8)  # contact that begins to hold a foot's place, and that holds it wholly
+_RELEASE_S = 0.08  # time constant
+_MAX_SHIFT_M = 0.02  # along each axis: about what the picture's error is already
+_MAX_SHIFT_SPEED = 0.5  # m/s, so that no drift makes the root jump
 
 
 def sole_offsets(rest: Float64) -> Float64:
@@ -50,33 +57,70 @@ class Feet:
     level_m: Float64  # (P,) where a person's lowest foot usually is: errors of depth and pitch move it
     rays: Float64  # (P, 2, 2, 2) of the last frame
     velocity: Float64  # (P, 2, 2, 2) m/s across the line of sight
+    soles: Float64  # (P, 2 feet, 2 points, 3) m in the level frame (see ``ground``), of the last frame, not locked
+    shift_m: Float64  # (P, 2) x and z: the horizontal lock
 
 
 def unknown_feet() -> Feet:
     """Of one person before the first frame."""
-    return Feet(np.zeros((1, 2)), np.zeros(1), np.zeros(1), np.zeros((1, 2, 2, 2)), np.zeros((1, 2, 2, 2)))
+    points = np.zeros((1, 2, 2, 3))
+    rays = points[..., :2]
+    return Feet(np.zeros((1, 2)), np.zeros(1), np.zeros(1), rays, rays, points, np.zeros((1, 2)))
+
+
+def bentness(joints: Float64) -> Float64:
+    """How far the straighter leg of bodies (P, 24, 3) is bent, (P,) in [0, 1].
+
+    A body on straight legs is where the picture shows it: an error of the floor, or of another one's size, must not
+    move it. Bent legs are often seen too straight, and then the feet are right and the pelvis is not.
+    """
+    hip, knee, ankle = joints[:, [1, 2]], joints[:, [4, 5]], joints[:, ANKLES]
+    thigh, shin = hip - knee, knee - ankle
+    length = np.sqrt((thigh * thigh).sum(-1) * (shin * shin).sum(-1))
+    straightest = ((thigh * shin).sum(-1) / np.maximum(length, 1e-9)).max(1)
+    return np.minimum(np.maximum((_BENT_COS[0] - straightest) / (_BENT_COS[0] - _BENT_COS[1]), 0.0), 1.0)
+
+
+def lift_limits(rest: Float64, bent: Float64) -> Float64:
+    """How far (P,) m bodies may be lifted off their place in the picture to put their feet on the floor, by the rest
+    joints (P, 24, 3) and the ``bentness`` (P,)."""
+    upright = _UPRIGHT_LIFT * (rest[:, HEAD, 1] - rest[:, TOES[0], 1])
+    return np.asarray(upright + bent * (_MAX_LIFT_M - upright))
 
 
 class FootContact:
-    """Contact of the feet from the height and the speed of their soles, and a soft vertical lock on the floor."""
+    """Contact of the feet from the height and the speed of their soles, and soft locks on their place on the floor."""
 
     def __init__(self, stretch: float) -> None:
         self._stretch = stretch
 
     def step(
-        self, last: Feet, dt: Float64, heights: Float64, rays: Float64, depth_m: Float64, seen: NDArray[np.bool_]
+        self,
+        last: Feet,
+        dt: Float64,
+        soles: Float64,
+        R_world: Float64,
+        p_world: Float64,
+        rays: Float64,
+        depth_m: Float64,
+        seen: NDArray[np.bool_],
+        max_lift_m: Float64,
     ) -> Feet:
         """Take the next sample.
 
         Args:
             last: What was known.
             dt: (P,) s since the last sample; 0 where there was none of late.
-            heights: (P, 2 feet, heel and ball) m over the floor, before the lift.
+            soles: (P, 2 feet, heel and ball, 3) m in the level frame, before the locks.
+            R_world: (3, 3) world from level frame,
+            p_world: (3,) m and its place: a world that turns moves no foot.
             rays: (P, 2 feet, heel and toes, 2) where the picture shows them, px over the focal length. Standing and
                 swinging differ in the picture already, and there no error of the depth moves a standing foot.
             depth_m: (P,) distance of the body, to give speeds in m/s.
             seen: (P, 2) whether the foot is visible; a hidden one is no contact.
+            max_lift_m: (P,) how far up or down the vertical lock may go (``lift_limits``).
         """
+        heights = soles @ R_world[1] + p_world[1]
         scale = depth_m / np.maximum(dt, 1e-9)
         velocity = np.where(seen[..., None, None], rays - last.rays, 0.0) * scale[:, None, None, None]
         velocity = last.velocity + _share(dt, _VELOCITY_S)[:, None, None, None] * (velocity - last.velocity)
@@ -84,16 +128,38 @@ class FootContact:
         level = _follow_level(last.level_m, np.where(seen.any(1), dt, 0.0), lowest)
         target = seen * _stands(heights, lowest, level, velocity, last.contact)
         contact = last.contact + _share(dt, _CONTACT_S)[:, None] * (target - last.contact)
-        return Feet(contact, self._lift(last.lift_m, dt, contact, heights.min(2)), level, rays, velocity)
+        lift = self._lift(last.lift_m, dt, contact, heights.min(2), max_lift_m)
+        shift = self._shift(last.shift_m, dt, contact, (soles - last.soles) @ R_world[::2].T)
+        return Feet(contact, lift, level, rays, velocity, soles, shift)
 
-    def _lift(self, lift_m: Float64, dt: Float64, contact: Float64, heights: Float64) -> Float64:
+    def _shift(self, shift_m: Float64, dt: Float64, contact: Float64, moved: Float64) -> Float64:
+        """Take back how far the standing feet's points ``moved`` (P, 2, 2, 2) m; let go where none stands.
+
+        Of heel and ball, the one that moved less is what the foot stands on.
+        """
+        if self._stretch == 0:
+            return shift_m
+        pivot = np.argmin((moved * moved).sum(-1), -1)[..., None, None]
+        drift = np.take_along_axis(moved, pivot, 2)[:, :, 0]  # (P, 2, 2)
+        weight = np.minimum(np.maximum((contact - _HOLDS[0]) / (_HOLDS[1] - _HOLDS[0]), 0.0), 1.0)
+        held = weight.max(1, keepdims=True)
+        drift = (weight[..., None] * drift).sum(1) / np.maximum(weight.sum(1, keepdims=True), 1e-3)
+        most = _MAX_SHIFT_SPEED * dt[:, None]
+        drift = np.minimum(np.maximum(drift, -most), most)
+        kept = shift_m * np.exp(-(1 - held) * dt[:, None] / _RELEASE_S) - held * drift
+        return np.where(dt[:, None] > 0, np.minimum(np.maximum(kept, -_MAX_SHIFT_M), _MAX_SHIFT_M), 0.0)
+
+    def _lift(self, lift_m: Float64, dt: Float64, contact: Float64, heights: Float64, max_lift_m: Float64) -> Float64:
         """Move the lift towards the value that puts the standing soles, at ``heights`` (P, 2), on the floor."""
         if self._stretch == 0:  # raw: nothing but what was measured
             return lift_m
         weight = contact.sum(1)
         target = -(contact * heights).sum(1) / np.maximum(weight, 1e-3)
-        target = np.minimum(np.maximum(target, -_MAX_LIFT_M), _MAX_LIFT_M)
+        target = np.minimum(np.maximum(target, -max_lift_m), max_lift_m)
         share = (weight > 1e-3) * contact.max(1) * _share(dt, _LIFT_S)
+        # Where the limit closes in on a lift (legs straighten, no foot stands), the lift follows it as fast.
+        inside = np.minimum(np.maximum(lift_m, -max_lift_m), max_lift_m)
+        lift_m = lift_m + _share(dt, _LIFT_S) * (inside - lift_m)
         return np.asarray(lift_m + share * (target - lift_m))
 
 

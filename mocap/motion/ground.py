@@ -32,6 +32,12 @@ _MERGE_M = 0.3  # footprints closer than this are one
 _MAX_FOOTPRINTS = 48
 _MAX_MERGES = 4
 _FOLLOW_S = 2.0  # the world follows a better estimate this slowly
+_FIRST_S = 0.3  # evidence that begins to turn the world, once there was time for a stand
+_CAMERA_DEG = 10.0  # deviation of cameras' pitches: what a walk says is weighed against it
+_TURN_RATE = np.radians(4)  # rad/s, of a world that no standing person has calibrated
+_FOLLOW_RATE = np.radians(1)  # rad/s, afterwards
+_STOOD = 0.7  # share of standing in the evidence that makes it a calibration at a stand
+_WALKED_S = 4.0  # evidence after which somebody who walks has calibrated
 _GRID: Float64 = np.radians(np.linspace(-12, 12, 193))
 
 
@@ -118,7 +124,9 @@ class Ground:
         self.p_world_camera: Float64 | None = None  # (3,) m
         self._provisional: Float64 = np.zeros(3)
         self._anchor: Float64 = np.zeros(3)  # (3,) m level: the person's pelvis at first
-        self._since_s = 0.0
+        self._since_s, self._blend_s = 0.0, _BLEND_S
+        self._provisional_pitch = 0.0
+        self._stood = False
         self._prior = (0.0, 1.0)
         self._target: tuple[float, float] = (0.0, 0.0)  # pitch, floor height
         self._current: tuple[float, float] = (0.0, 0.0)
@@ -129,7 +137,7 @@ class Ground:
         """Somebody else calibrates from now on: what was gathered of the last one's motion and posture is dropped."""
         self._track_id = track_id
         self._samples: list[tuple[float, float, float, Float64]] = []  # pitch, weight, still, lowest sole
-        self._evidence_s = 0.0
+        self._evidence_s = self._met_s = 0.0
         self._pelvis: Float64 | None = None
         self._velocity: Float64 = np.zeros(3)
         self.footprints.drop_open()
@@ -142,12 +150,12 @@ class Ground:
     @property
     def settled(self) -> bool:
         """Whether the calibrated world is in place, the change-over done."""
-        return self.calibrated and self._since_s >= _BLEND_S
+        return self.calibrated and self._since_s >= self._blend_s
 
     @property
     def trust(self) -> float:
         """How far the floor may place people, in [0, 1]: it rises after the change-over, so that nobody jumps."""
-        return min(max(self._since_s - _BLEND_S, 0.0) / _TRUST_S, 1.0)
+        return min(max(self._since_s - self._blend_s, 0.0) / _TRUST_S, 1.0)
 
     @property
     def camera_height_m(self) -> float:
@@ -166,9 +174,10 @@ class Ground:
         if self.p_world_camera is None:
             self._start(sight)
         still, knees = self._is_still(dt, sight), upright_knees(sight.joints) if sight.feet_seen else 0
-        if not self.settled and knees >= (2 if still else 1):
+        if self._wants_posture and knees >= (2 if still else 1):
             self._observe_posture(dt, sight, still)
         if not self.calibrated:
+            self._turn_provisionally(dt)
             self._follow_lowest_foot(dt, sight)
         contact = sight.contact if knees else np.zeros(2)  # a bent body's depth is not to be trusted
         if self.footprints.add(dt, self._lowest(sight, axis=1), contact) and self.calibrated:
@@ -189,11 +198,40 @@ class Ground:
         self._pelvis = pelvis
         return bool(np.hypot(self._velocity[0], self._velocity[1]) + 0.5 * abs(self._velocity[2]) < _STILL_SPEED)
 
+    @property
+    def _wants_posture(self) -> bool:
+        """Whether more posture makes the pitch better: a walk has less to say in a second than a stand, so it is
+        listened to for longer."""
+        return not self.settled or (not self._stood and self._evidence_s < _WALKED_S)
+
+    def _turn_provisionally(self, dt: float) -> None:
+        """Before the calibration the world turns slowly to what is known, about the place of the person."""
+        self._met_s += dt
+        if self._met_s < _STANDING_S or self._evidence_s < _FIRST_S:
+            return
+        wanted = self._posture()[0]
+        self._provisional_pitch = _towards(self._provisional_pitch, wanted, _TURN_RATE * dt)
+        # The floor's point that the anchor stands over stays on the floor.
+        point = -self.R_world_level.T @ self._provisional
+        self.pitch = self._provisional_pitch
+        at_anchor = self.R_world_level @ self._anchor
+        self._provisional = -np.array([at_anchor[0], self.R_world_level[1] @ point, at_anchor[2]])
+        self.p_world_camera = self._provisional
+
+    def _posture(self) -> tuple[float, float, bool]:
+        """Pitch (rad) that the postures tell, its deviation (rad), and whether they are those of a stand."""
+        pitches, weights, still = (np.array([s[i] for s in self._samples]) for i in range(3))
+        pitch, standing = _weighted_median(pitches, weights), float((weights * still).sum() / weights.sum())
+        deviation = _PRIOR_DEG[0] * standing + _PRIOR_DEG[1] * (1 - standing)
+        if standing < _STOOD:
+            pitch /= 1 + (_PRIOR_DEG[1] / _CAMERA_DEG) ** 2
+        return pitch, float(np.radians(deviation)), standing >= _STOOD
+
     def _follow_lowest_foot(self, dt: float, sight: Sight) -> None:
         """Provisional floor: down with the lowest foot at once, up only slowly, so that a step does not raise it."""
         if not sight.feet_seen:
             return
-        wanted = -sight.soles[..., 1].min()
+        wanted = -(sight.soles @ self.R_world_level[1]).min()
         share = 1 - np.exp(-dt / (0.1 if wanted > self._provisional[1] else 0.8))
         self._provisional = self._provisional + np.array([0, share * (wanted - self._provisional[1]), 0])
         self.p_world_camera = self._provisional
@@ -202,7 +240,8 @@ class Ground:
         if not 0 < dt < 0.5:
             return
         worth = dt * (1.0 if still else _WALKING_WORTH)
-        self._samples.append((posture_pitch(sight), worth, float(still), self._lowest(sight).copy()))
+        # In the median a second counts as a second: one stand is one posture, and it may lean.
+        self._samples.append((posture_pitch(sight), dt, float(still), self._lowest(sight).copy()))
         self._evidence_s += worth
         if self._evidence_s >= _STANDING_S:
             self._calibrate()
@@ -215,30 +254,36 @@ class Ground:
         return np.take_along_axis(sight.soles, np.argmin(height, 1)[:, None, None], 1)[:, 0]
 
     def _calibrate(self) -> None:
-        pitches, weights, still = (np.array([s[i] for s in self._samples]) for i in range(3))
-        pitch = _weighted_median(pitches, weights)
-        standing = float((weights * still).sum() / weights.sum())
-        deviation = _PRIOR_DEG[0] * standing + _PRIOR_DEG[1] * (1 - standing)
-        self._prior = (pitch, float(np.radians(deviation)))
+        pitch, deviation, stood = self._posture()
+        weights = np.array([s[1] for s in self._samples])
+        self._prior = (pitch, deviation)
         soles = np.array([s[3] for s in self._samples])
         self._target = (pitch, _weighted_median(soles @ rotation_x(pitch)[1], weights))
         if self.footprints.points:
             self._target = self.footprints.fit(*self._prior)
         if not self.calibrated:
             self._current = self._target
+            self._stood = stood
+            if not self._stood:  # 1.5: the blend's steepest moment
+                self._blend_s = max(_BLEND_S, 1.5 * abs(pitch - self._provisional_pitch) / _TURN_RATE)
         self.calibrated = True
 
     def _move(self, dt: float) -> None:
         """Blend from the provisional world to the calibrated one, which follows better estimates slowly."""
         self._since_s += dt
-        progress = min(self._since_s / _BLEND_S, 1.0)
+        progress = min(self._since_s / self._blend_s, 1.0)
         blend = progress**2 * (3 - 2 * progress)
-        share = 1 - np.exp(-dt / (_FOLLOW_S if progress == 1 else 0.1))
-        pitch, floor = (c + share * (t - c) for c, t in zip(self._current, self._target, strict=True))
+        at_stand = self._stood and progress < 1
+        most = (np.inf if at_stand else _FOLLOW_RATE) * dt
+        share = 1 - np.exp(-dt / (0.1 if at_stand else _FOLLOW_S))
+        wanted = [t - c for c, t in zip(self._current, self._target, strict=True)]
+        # Floor and pitch belong together: they go the same share of their way.
+        share = min(share, most / max(abs(wanted[0]), 1e-9))
+        pitch, floor = (c + share * way for c, way in zip(self._current, wanted, strict=True))
         self._current = (pitch, floor)
         at_anchor = rotation_x(pitch) @ self._anchor
         calibrated = np.array([-at_anchor[0], -floor, -at_anchor[2]])
-        self.pitch = blend * pitch
+        self.pitch = (1 - blend) * self._provisional_pitch + blend * pitch
         self.p_world_camera = (1 - blend) * self._provisional + blend * calibrated
 
 
@@ -263,6 +308,10 @@ def posture_pitch(sight: Sight) -> float:
     seen = sight.joints[JOINT["neck"]] - sight.joints[list(ANKLES)].mean(0)
     forward = wanted[2] * np.cos(sight.heading)  # the rest pose faces +z
     return float(np.arctan2(forward, wanted[1]) - np.arctan2(seen[2], seen[1]))
+
+
+def _towards(value: float, wanted: float, most: float) -> float:
+    return value + min(max(wanted - value, -most), most)
 
 
 def _weighted_median(values: Float64, weights: Float64) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mocap.batch import choose
 from mocap.body.landmarks import load_landmark_anchors
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, Skeleton, global_rotations
-from mocap.motion.contact import ANKLES, Feet, FootContact, sole_offsets, unknown_feet
+from mocap.motion.contact import ANKLES, Feet, FootContact, bentness, lift_limits, sole_offsets, unknown_feet
 from mocap.motion.ground import LEVEL_FROM_CAMERA, Ground, Sight
 from mocap.motion.one_euro import Filtered, RotationFilter, VectorFilter, joint_filter
 from mocap.motion.root import guess_root, landmark_weights, solve_roots
@@ -32,6 +32,7 @@ _SCALE_TAIL = 0.5  # ... and of its own size where the two disagree: a squat tha
 _FLOOR_DEVIATION_M = 0.03  # of a standing sole's height
 _PITCH_DEVIATION = 0.03  # rad; what it makes of that height grows with the distance
 _SCALE_RANGE = (0.6, 1.6)
+_UPRIGHT_SCALE = 0.03  # a body drawn so much too large leaves its landmarks by 1.5 % of its height at most
 _FOOT_LANDMARKS = np.array([[27, 29, 31], [28, 30, 32]])  # ankle, heel, toes
 _FOOT_VISIBILITY = 0.4
 _FEET = np.array(ANKLES)
@@ -73,6 +74,7 @@ class Placed:
     soles: Float64  # (P, 2 feet, 2 points, 3) m about the root
     measured_soles: Float64  # (P, 2, 2, 3) m, of the poses before smoothing, where the bodies' sizes put them
     rest: Float64  # (P, 24, 3) m, rest joints
+    bent: Float64  # (P,) of the legs, in [0, 1]
     confidence: Float64  # (P, 24)
     feet_rays: Float64  # (P, 2, 2, 2)
     feet_seen: Mask  # (P, 2)
@@ -125,14 +127,15 @@ class People:
         measured, state = _measure_roots(state, points, seen, persons, camera)
         measured_soles = soles[0] + (measured @ LEVEL_FROM_CAMERA)[:, None, None]
         feet_rays, feet_seen = seen.feet_rays(camera), seen.feet()
-        state = self._correct_scale(state, dt, measured_soles, ground)
+        bent = bentness(joints[1])
+        state = self._correct_scale(state, dt, measured_soles, bent, ground)
         state, root = self._filter_root(state, fresh, dt, measured * state.scale[:, None])
         feet = state.feet
         if fresh.any():
             feet = replace(feet, velocity=np.where(fresh[:, None, None, None], 0.0, feet.velocity))
         state = replace(state, t=np.full(len(dt), t), rotations=rotations, feet=feet)
-        return state, Placed(dt, R, root @ LEVEL_FROM_CAMERA, joints[1], soles[1], measured_soles, rest, confidence,
-                             feet_rays, feet_seen)  # fmt: skip
+        return state, Placed(dt, R, root @ LEVEL_FROM_CAMERA, joints[1], soles[1], measured_soles, rest, bent,
+                             confidence, feet_rays, feet_seen)  # fmt: skip
 
     def poses(
         self, t_capture: float, ids: Sequence[int], state: PeopleState, placed: Placed, ground: Ground
@@ -141,11 +144,13 @@ class People:
         R_world, p_camera = ground.R_world_level, ground.p_world_camera
         assert p_camera is not None  # the ground has seen a person before any pose is asked for
         root = placed.root @ R_world.T + p_camera
-        heights = placed.soles @ R_world[1] + root[:, 1, None, None]
+        soles = placed.soles + placed.root[:, None, None]
         feet = self._feet.step(
-            state.feet, placed.dt, heights, placed.feet_rays, -placed.root[:, 2], placed.feet_seen
+            state.feet, placed.dt, soles, R_world, p_camera, placed.feet_rays, -placed.root[:, 2], placed.feet_seen,
+            lift_limits(placed.rest, placed.bent),
         )  # fmt: skip
         root[:, 1] += feet.lift_m
+        root[:, ::2] += feet.shift_m
         R = placed.R.astype(np.float32)
         R[:, 0] = R_world @ placed.R[:, 0]
         joints = placed.joints @ R_world.T + root[:, None]
@@ -176,7 +181,9 @@ class People:
         u = filtered.value
         return replace(state, root=filtered), np.concatenate([u[:, :2], np.ones_like(depth)], 1) * np.exp(u[:, 2:])
 
-    def _correct_scale(self, state: PeopleState, dt: Float64, soles: Float64, ground: Ground) -> PeopleState:
+    def _correct_scale(
+        self, state: PeopleState, dt: Float64, soles: Float64, bent: Float64, ground: Ground
+    ) -> PeopleState:
         """Depth from the floor: a standing foot's line of sight meets the floor at one distance only.
 
         Scaling the scene about the camera leaves the picture as it is; the scale that puts the standing soles on the
@@ -193,6 +200,8 @@ class People:
         off = np.where(floor_weight > 1e-6, floor_sum / np.maximum(floor_weight, 1e-6) - usual, 0.0)
         size_weight = 1 / (_SCALE_DEVIATION**2 + _SCALE_TAIL * off**2)
         scale = np.clip((size_weight * usual + floor_sum) / (size_weight + floor_weight), *_SCALE_RANGE)
+        # On straight legs the size in the picture is to be trusted.
+        scale = np.clip(scale, 1 - _UPRIGHT_SCALE - bent, 1 + _UPRIGHT_SCALE + bent)
         share = 1 - np.exp(-dt / _SCALE_S)
         return replace(state, scale=np.where(dt > 0, scale, state.scale), usual_scale=usual + share * (scale - usual))
 

@@ -95,3 +95,25 @@ def soles(R_world: np.ndarray, p_root: np.ndarray) -> np.ndarray:
     R_ankle = [R_world[0] @ R_world[h] @ R_world[h + 3] @ R_world[h + 6] for h in (1, 2)]
     offsets = sole_offsets(REST)
     return joints[[7, 8], None] + (np.stack(R_ankle)[:, None] @ offsets[..., None])[..., 0]
+
+
+def about_x(angle: float) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[1.0, 0, 0], [0, c, -s], [0, s, c]])
+
+
+def walk_without_sliding(times: np.ndarray, stride: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A walk in short steps across the picture on flat feet, the lower of which keeps its place, one body a time."""
+    bodies: list[tuple[np.ndarray, np.ndarray]] = []
+    for t in times:
+        R, _ = walk(t, speed=0.0)
+        for hip in (1, 2):
+            R[hip] = about_x(stride * np.arctan2(R[hip, 2, 1], R[hip, 1, 1]))
+            R[hip + 6] = (R[hip] @ R[hip + 3]).T
+        p = np.array([0.0, -sole_heights(R, np.zeros(3)).min(), 0.0])
+        if bodies:
+            before, now = soles(*bodies[-1]), soles(R, p)
+            foot, point = np.unravel_index(int(np.argmin(now[..., 1])), (2, 2))
+            p = p + (before - now)[foot, point] * [1, 0, 1]
+        bodies.append((R, p))
+    return bodies
