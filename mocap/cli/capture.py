@@ -69,10 +69,9 @@ class Recording:
 
 def live(config: LiveConfig) -> int:
     """Camera in, poses out. Returns the exit code."""
-    camera = None if config.camera is None else str(config.camera)
     with ExitStack() as stack:
         stop = stack.enter_context(StopFlag(config.duration))
-        source = stack.enter_context(open_live(camera, config, loop=config.loop))
+        source = stack.enter_context(open_live(config.camera, config, loop=config.loop))
         recording = _capture(stack, source, config, stop, name=config.name if config.record else None)
     return _finish(recording, config.export, Path(config.out)) if recording else 0
 
