@@ -141,7 +141,7 @@ def _say_what_was_lost(pipeline: Pipeline, sinks: list[Sink]) -> None:
         log.warning("in %d frames a pose was held because a network gave NaN", pipeline.tracker.nan_frames)
     for sink in sinks:
         if sink.errors or sink.held:
-            log.info("%s: %d packets were refused, %d values held", sink, sink.errors, sink.held)
+            log.info("%s: %d packets found no receiver, %d values were held", sink, sink.errors, sink.held)
 
 
 def _send_to(send: Callable[[MocapFrame], None]) -> Output:
