@@ -31,11 +31,17 @@ _RESTART_S = 0.5  # after a longer gap the previous pose says nothing
 # point, but twist, wrists and the trunk's bend poorly.
 _FREEDOM = np.full((NUM_JOINTS, 3), 3.0)
 _FREEDOM[[3, 6, 9, 20, 21]] = 2.0
-_FREEDOM[[1, 2], 1] = _FREEDOM[[16, 17], 0] = 1.0
+_FREEDOM[[1, 2], 1] = 1.0
+_FREEDOM[[16, 17], 0] = 0.7
 _FREEDOM[[18, 19], 0] = 2.5
-_DIFFUSION = 1.6  # rad²/s: how far a joint wanders, for limbs; trunk and head wander a quarter as far
+_DIFFUSION = 3.2  # rad²/s: how far a joint wanders, for limbs; trunk and head wander a quarter as far
 _CALM = {0: 3.0, 3: 0.25, 6: 0.25, 9: 0.25, 12: 0.5, 15: 0.5, 13: 0.25, 14: 0.25}
 _WANDER = _DIFFUSION * np.array([_CALM.get(int(joint), 1.0) for joint in FREE_JOINTS])  # (20,) rad²/s
+# How fast pelvis, left and right foot come nearer, m/s: at rest, and for each m/s across the line of sight above the
+# speed that a resting one seems to have.
+_APPROACH = np.array([3.0, 0.2, 0.2])
+_APPROACH_MOVING, _REST_SPEED = np.array([1.5, 10.0, 10.0]), np.array([0.0, 0.15, 0.15])
+_VELOCITY_S = 0.07  # time constant
 _SPEED = (2.5, 30.0)  # rad/s: a joint that is not seen, a joint that is seen well
 # A second start is tried when the fit is this much worse than of late, and every few frames; it has to win by a margin,
 # because its pose jumps.
@@ -71,6 +77,9 @@ class _Memory:
 
     R_parent_joint: Array64  # (P, 24, 3, 3)
     shift: Array64  # (P, 6) m, the fit's translations
+    depth: Array64  # (P, 3) m, how far before the camera pelvis and feet were
+    rays: Array64  # (P, 3, 2) where the picture showed them, over the focal length
+    velocity: Array64  # (P, 3, 2) 1/s, of that
     energy: Array64  # (P,) of recent fits; infinite where the last one failed
     t: Array64  # (P,) s; minus infinity before the first frame
     t_shape: Array64  # (P,) s, when the shape was last solved
@@ -106,8 +115,9 @@ class KinematicRegressor:
         self._links = np.concatenate([bones[0], landmarks[0]]).astype(np.float64)  # (56, 3) m, see PoseFitter
         self._link_directions = np.concatenate([bones[1] - bones[0], landmarks[1]], 1).reshape(NUM_BETAS, -1)
         self._stranger = _Memory(
-            self._limits.R_neutral[None], np.zeros((1, 6)), np.zeros(1), np.full(1, -np.inf), np.full(1, -np.inf),
-            np.zeros(1, np.int64), np.zeros((1, len(LENGTHS))), np.zeros((1, len(LENGTHS))), np.zeros((1, NUM_BETAS)),
+            self._limits.R_neutral[None], np.zeros((1, 6)), np.zeros((1, 3)), np.zeros((1, 3, 2)), np.zeros((1, 3, 2)),
+            np.zeros(1), np.full(1, -np.inf), np.full(1, -np.inf), np.zeros(1, np.int64),
+            np.zeros((1, len(LENGTHS))), np.zeros((1, len(LENGTHS))), np.zeros((1, NUM_BETAS)),
         )  # fmt: skip
         self._memories: dict[int, _Memory] = {}
         self._forget_s = forget_s
@@ -148,9 +158,10 @@ class KinematicRegressor:
         observation = sight.observation()
         pull = 1 / (self._limits.spread * (1 + (_FREEDOM - 1) * seen[..., None]))[:, FREE_JOINTS[1:]]
         hold = known[:, None] / np.sqrt(_WANDER * dt[:, None])
-        prior = Prior(memory.R_parent_joint, hold, pull, sight.belief[:, 23:25].min(-1))
+        velocity, depth_hold = _depth_hold(memory, sight, known, dt)
+        prior = Prior(memory.R_parent_joint, hold, pull, sight.belief[:, 23:25].min(-1), memory.depth, depth_hold)
         links = (self._links.reshape(-1) + memory.betas @ self._link_directions).reshape(len(seen), -1, 3)
-        fit = Fit(memory.R_parent_joint, memory.shift, np.full(len(seen), np.inf))
+        fit = Fit(memory.R_parent_joint, memory.shift, memory.depth, np.full(len(seen), np.inf))
         if known.any():
             fit = self._follow(known, fit, links, observation, prior)
         doubtful = ~known | (fit.energy > _DOUBT * memory.energy) | (memory.frames % _CHECK_EVERY == 0)
@@ -160,8 +171,11 @@ class KinematicRegressor:
         R = self._limits.clamp(R)
         energy = fit.energy.copy()
         energy[known] = memory.energy[known] + 0.1 * (fit.energy[known] - memory.energy[known])
-        solved = replace(memory, R_parent_joint=R, shift=fit.shift, energy=energy, frames=memory.frames + 1)
-        return self._held_where_failed(memory, replace(solved, t=np.full(len(R), t)))
+        solved = replace(
+            memory, R_parent_joint=R, shift=fit.shift, depth=fit.depth, rays=sight.anchors()[0], velocity=velocity,
+            energy=energy, t=np.full(len(R), t), frames=memory.frames + 1,
+        )  # fmt: skip
+        return self._held_where_failed(memory, solved)
 
     def _follow(self, known: Mask, fit: Fit, links: Array64, observation: Observation, prior: Prior) -> Fit:
         """From the previous poses a little downhill, for the persons that have one."""
@@ -203,7 +217,23 @@ class KinematicRegressor:
             log.warning("poses that are not finite (%d so far); holding the last ones", self._held)
         R = np.where(failed[:, None, None, None], before.R_parent_joint, after.R_parent_joint)
         shift = np.where(failed[:, None], before.shift, after.shift)
-        return replace(after, R_parent_joint=R, shift=shift, energy=np.where(failed, np.inf, after.energy))
+        depth = np.where(failed[:, None], before.depth, after.depth)
+        return replace(after, R_parent_joint=R, shift=shift, depth=depth, energy=np.where(failed, np.inf, after.energy))
+
+
+def _depth_hold(memory: _Memory, sight: Sight, known: Mask, dt: Array64) -> tuple[Array64, Array64]:
+    """Velocity of the anchors in the picture (P, 3, 2) 1/s, and how firmly each keeps its depth (P, 3) 1/m.
+
+    Not at all in the first frames: the depth is of a body whose size is still being found.
+    """
+    rays, shown = sight.anchors()
+    share = 1 - np.exp(-dt / _VELOCITY_S)[:, None, None]
+    velocity = memory.velocity + share * ((rays - memory.rays) / dt[:, None, None] - memory.velocity)
+    velocity = np.where(known[:, None, None], velocity, 0.0)
+    speed = np.sqrt((velocity * velocity).sum(-1)) * np.abs(memory.depth)
+    spread = dt[:, None] * (_APPROACH + _APPROACH_MOVING * np.maximum(speed - _REST_SPEED, 0.0))
+    settled = known & (memory.frames > _SHAPE_FRAMES)
+    return velocity, settled[:, None] * shown / np.maximum(spread, 1e-4)
 
 
 def _rows(chosen: Mask) -> slice | Indices:
@@ -213,9 +243,9 @@ def _rows(chosen: Mask) -> slice | Indices:
 
 def _with(fit: Fit, who: slice | Indices, found: Fit) -> Fit:
     """The fit with what was found for some of the persons."""
-    R, shift, energy = fit.R_parent_joint.copy(), fit.shift.copy(), fit.energy.copy()
-    R[who], shift[who], energy[who] = found.R_parent_joint, found.shift, found.energy
-    return Fit(R, shift, energy)
+    R, shift, depth, energy = fit.R_parent_joint.copy(), fit.shift.copy(), fit.depth.copy(), fit.energy.copy()
+    R[who], shift[who], depth[who], energy[who] = found.R_parent_joint, found.shift, found.depth, found.energy
+    return Fit(R, shift, depth, energy)
 
 
 def _limit_speed(previous: Array64, R: Array64, seen: Array64, dt: Array64) -> Array64:

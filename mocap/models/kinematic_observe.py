@@ -9,16 +9,14 @@ from numpy.typing import NDArray
 
 from mocap.body.rotation_vectors import cross_matrix
 from mocap.body.skeleton import NUM_JOINTS
-from mocap.models.kinematic_fit import NUM_POINTS, Observation
+from mocap.models.kinematic_fit import ANCHORS, NUM_POINTS, Observation
 from mocap.types import Camera, Person
 
 Array64 = NDArray[np.float64]
 
 _LEVEL = np.array([1.0, -1.0, -1.0])  # camera axes <-> level-world axes
-# Spread of world landmarks in the image plane and in depth, m.
-_SIGMA_PLANE, _SIGMA_DEPTH = 0.05, 0.08
-# Landmarks that err together, and the spread of each against the middle of its group (times the spreads above; the
-# face's eleven say much the same thing). All else, and the middles, have the spreads above.
+# Landmarks that err together, and the spread of each against the middle of its group, in that of all other landmarks
+# and of the middles (the face's eleven say much the same thing).
 _GROUPS = (
     (tuple(range(11)), 0.5), ((15, 17, 19, 21), 0.5), ((16, 18, 20, 22), 0.5), ((27, 29, 31), 0.5), ((28, 30, 32), 0.5),
 )  # fmt: skip
@@ -51,11 +49,11 @@ class Sight:
         visibility = np.array([person.visibility for person in persons], np.float64)
         self.belief = _belief(visibility, world, px, camera)  # (P, 33) in [0, 1]
         R_ray = _ray_rotations(np.array([person.roi.center_px for person in persons], np.float64), camera)
-        self._axes_T = np.swapaxes(R_ray * _LEVEL[:, None], -1, -2)  # crop camera from level world
+        axes_T = np.swapaxes(R_ray * _LEVEL[:, None], -1, -2)  # crop camera from level world
         believed = self.belief[..., None] > 0
         world, px = np.where(believed, world, 0.0), np.where(believed, px, 0.0)
-        self.world = world @ self._axes_T  # (P, 33, 3) m
-        self.depth_axis = self._axes_T[:, 2]  # (P, 3) unit direction in which the world landmarks are poor
+        self.world = world @ axes_T  # (P, 33, 3) m
+        self.depth_axis = axes_T[:, 2]  # (P, 3) unit direction in which the world landmarks are poor
         self._rays = (px - np.array(camera.center_px)) / camera.focal_px * [1, -1]
 
     def joints_seen(self) -> Array64:
@@ -63,10 +61,14 @@ class Sight:
         worst = np.where(_SHOWS, self.belief[:, None], 1.0).min(-1)
         return np.where(_TRUNK, self.belief @ _SEEN.T, worst)
 
+    def anchors(self) -> tuple[Array64, Array64]:
+        """Where pelvis, left and right foot are in the picture (P, 3, 2), over the focal length, and how well they are
+        seen (P, 3), in [0, 1]."""
+        return ANCHORS @ self._rays, np.where(ANCHORS > 0, self.belief[:, None], 1.0).min(-1)
+
     def observation(self) -> Observation:
         """For the fit. On its ray a point has x + u z = 0, for depth is -z."""
-        project = self._axes_T / np.array([[_SIGMA_PLANE], [_SIGMA_PLANE], [_SIGMA_DEPTH]])
-        return Observation(self.world, project, self._rays, _mix(self.belief))
+        return Observation(self.world, self._rays, _mix(self.belief))
 
 
 def _belief(visibility: Array64, world: Array64, px: Array64, camera: Camera) -> Array64:
