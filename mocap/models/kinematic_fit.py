@@ -255,7 +255,9 @@ class PoseFitter:
         diagonal += damping[:, None] * diagonal + 1e-6
         return -np.linalg.solve(H, g[..., None])[..., 0]
 
-    def _rows(self, G: Array64, points: Array64, observation: Observation, weight: Array64 | float = 1.0) -> tuple[Array64, Array64]:
+    def _rows(
+        self, G: Array64, points: Array64, observation: Observation, weight: Array64 | float = 1.0
+    ) -> tuple[Array64, Array64]:
         """Errors (P, 190, 66) and the anchors' depths (P, 3, 66) m by right increments of the free joints and by the
         translations; the errors' rows of five weighted by ``weight`` (P, 38, 1).
 

@@ -102,10 +102,11 @@ def _mix(belief: Array64) -> Array64:
 
 def _ray_rotations(centers_px: Array64, camera: Camera) -> Array64:
     """Camera from crop camera (P, 3, 3): the shortest rotation that takes the optical axis to the ray of the crop's
-    centre (P, 2)."""
+    centre (P, 2), or of the picture's point next to it: the centre of a person cut off at the waist is not seen."""
+    size_px = np.array([camera.width, camera.height], np.float64)
+    centers_px = np.where(np.isfinite(centers_px).all(-1, keepdims=True), centers_px, size_px / 2)
     ray = np.ones((len(centers_px), 3))
-    offset = (centers_px - np.array(camera.center_px)) / camera.focal_px
-    ray[:, :2] = np.where((np.abs(offset) <= 3).all(-1, keepdims=True), offset, 0.0)  # false where it is NaN
+    ray[:, :2] = (np.minimum(np.maximum(centers_px, 0.0), size_px) - np.array(camera.center_px)) / camera.focal_px
     ray /= np.sqrt((ray * ray).sum(-1, keepdims=True))
     K = cross_matrix(ray[:, [1, 0, 2]] * [-1, 1, 0])  # optical axis x ray: sine times axis
     return np.eye(3) + K + K @ K / (1 + ray[:, 2, None, None])
