@@ -1,0 +1,142 @@
+"""Vector quantisation with a codebook that follows its vectors by exponential moving averages (VQ-VAE, T2M-GPT).
+
+Under ``torch.distributed`` every process holds the same codebook and updates it from the vectors of all processes, as
+one process would from the whole batch (the processes' parts in the order of their ranks).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_CHUNK = 16384  # vectors compared with the codebook at once: 128 MiB of distances to 2048 codes
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What :class:`EmaQuantizer` makes of latents (B, D, M)."""
+
+    z: Tensor  # (B, D, M) codes; their gradient goes to the latents unchanged (straight-through)
+    indices: Tensor  # (B, M) int64
+    commitment: Tensor  # () mean over entries of (latent - sg[code])^2, the third term of the paper's Eq. 5
+    perplexity: Tensor  # () exp of the entropy of the codes used in this batch, of all processes while training
+
+
+class EmaQuantizer(nn.Module):
+    """Nearest code by squared distance; in training mode each forward then moves the codebook.
+
+    A code's count and sum decay by ``decay`` and take in the vectors that chose it; the code is sum / count. A code
+    whose count falls below ``reset_below`` becomes a vector of the batch: code k the k-th, in the order (sample,
+    token). The codebook starts as the first vectors of the first training batch.
+
+    Args:
+        codes: K.
+        dim: D, length of a code.
+        restart: A reset code's count and sum start again at that vector. Otherwise they go on decaying, as in the
+            released TokenHMR, and the code returns to its old place once it has been chosen often enough.
+    """
+
+    codebook: Tensor  # (K, D)
+    code_sum: Tensor  # (K, D)
+    code_count: Tensor  # (K,)
+    initialised: Tensor  # () bool
+
+    def __init__(
+        self, codes: int, dim: int, decay: float = 0.99, reset_below: float = 1.0, restart: bool = False
+    ) -> None:
+        super().__init__()
+        self.decay, self.reset_below, self.restart = decay, reset_below, restart
+        self.register_buffer("codebook", torch.randn(codes, dim))
+        self.register_buffer("code_sum", torch.zeros(codes, dim))
+        self.register_buffer("code_count", torch.zeros(codes))
+        self.register_buffer("initialised", torch.tensor(False))
+
+    def forward(self, z: Tensor) -> Quantized:
+        """Latents (B, D, M) -> their codes. Computed in float32 whatever the autocast."""
+        with torch.autocast(z.device.type, enabled=False):
+            z = z.float()
+            vectors = z.transpose(1, 2).flatten(0, 1)  # (B M, D)
+            if self.training and not self.initialised:
+                self.set_codebook(self._first_vectors(vectors.detach()))
+            indices = self.nearest(vectors)
+            codes = F.embedding(indices, self.codebook).unflatten(0, (z.shape[0], z.shape[2])).transpose(1, 2)
+            counts = self._count(indices)
+            if self.training:
+                counts = self._update(vectors.detach(), indices, counts)
+            return Quantized(
+                z=z + (codes - z).detach(),
+                indices=indices.view(z.shape[0], z.shape[2]),
+                commitment=F.mse_loss(z, codes),
+                perplexity=_perplexity(counts),
+            )
+
+    @torch.no_grad()
+    def nearest(self, vectors: Tensor) -> Tensor:
+        """Vectors (N, D) -> index of the nearest code (N,) int64."""
+        squares = self.codebook.square().sum(-1)
+        parts = vectors.split(_CHUNK)
+        return torch.cat([_square_distances(part, self.codebook, squares).argmin(-1) for part in parts])
+
+    def perplexity(self, indices: Tensor) -> Tensor:
+        """How many codes indices of any shape use, as () exp of the entropy: K if all are used alike, 1 if one is."""
+        return _perplexity(self._count(indices.flatten()))
+
+    def _count(self, indices: Tensor) -> Tensor:
+        return torch.bincount(indices, minlength=len(self.codebook)).float()
+
+    @torch.no_grad()
+    def set_codebook(self, codebook: Tensor) -> None:
+        """Starts from these codes (K, D), each as if one vector had chosen it."""
+        self.codebook.copy_(codebook)
+        self.code_sum.copy_(codebook)
+        self.code_count.fill_(1.0)
+        self.initialised.fill_(True)
+
+    @torch.no_grad()
+    def _update(self, vectors: Tensor, indices: Tensor, counts: Tensor) -> Tensor:
+        """One step of the averages; returns the counts (K,) of all processes."""
+        sums = torch.zeros_like(self.code_sum).index_add_(0, indices, vectors)
+        if _distributed():
+            dist.all_reduce(counts)
+            dist.all_reduce(sums)
+        self.code_count.mul_(self.decay).add_(counts, alpha=1 - self.decay)
+        self.code_sum.mul_(self.decay).add_(sums, alpha=1 - self.decay)
+        unused = (self.code_count < self.reset_below)[:, None]
+        replacement = self._first_vectors(vectors)
+        self.codebook.copy_(torch.where(unused, replacement, self.code_sum / self.code_count[:, None]))
+        if self.restart:
+            self.code_sum.copy_(torch.where(unused, replacement, self.code_sum))
+            self.code_count.masked_fill_(unused[:, 0], 1.0)
+        return counts
+
+    def _first_vectors(self, vectors: Tensor) -> Tensor:
+        """The first K vectors (K, D) of the global batch; fewer are repeated with a little noise."""
+        count = len(self.codebook)
+        first = vectors[:count].clone()  # the broadcast below writes into it
+        if _distributed() and len(vectors) < count:
+            parts = [torch.empty_like(first) for _ in range(dist.get_world_size())]
+            dist.all_gather(parts, first)
+            first = torch.cat(parts)[:count]
+        if len(first) < count:
+            first = first.repeat(-(-count // len(first)), 1)
+            first = (first + 0.01 / first.shape[1] ** 0.5 * torch.randn_like(first))[:count]
+        if _distributed():
+            dist.broadcast(first, 0)
+        return first
+
+
+def _square_distances(vectors: Tensor, codebook: Tensor, squares: Tensor) -> Tensor:
+    return vectors.square().sum(-1, keepdim=True) - 2 * vectors @ codebook.T + squares
+
+
+def _perplexity(counts: Tensor) -> Tensor:
+    share = counts / counts.sum()
+    return torch.exp(-(share * torch.log(share + 1e-7)).sum())
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

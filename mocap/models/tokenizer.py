@@ -1,0 +1,279 @@
+"""The pose tokenizer: TokenHMR's VQ-VAE over the 21 body joints (section 4.3), in any size.
+
+A pose is 21 rotation matrices (B, 21, 3, 3), parent from joint, SMPL's joints 1 to 21 (no pelvis, no hands). Inside it
+is a sequence of 21 joints with 6 channels: the first two **rows** of each matrix, the published system's convention.
+Convolutions run along the sequence. Tokens are indices (B, M) into a codebook of K codes with D entries.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mocap.body.torch_rotations import matrix_to_rows6d, rows6d_to_matrix
+from mocap.errors import MocapError
+from mocap.models.quantizer import EmaQuantizer
+from mocap.models.weights import load_weights
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Sizes; the defaults are TokenHMR's.
+
+    Raises:
+        MocapError: the encoder cannot reach that number of tokens.
+    """
+
+    tokens: int = 160  # M
+    codes: int = 2048  # K
+    code_dim: int = 256  # D
+    width: int = 512  # channels of all inner convolutions
+    depth: int = 2  # blocks of a residual stack, their dilations falling to 1
+    dilation: int = 3  # ratio of the dilations of successive blocks
+    upsamples: int = 4  # of the encoder, each twice as long as the one before; the last is tokens * 2^downsamples long
+    downsamples: int = 1  # of the encoder, by convolutions of stride 2; the decoder has as many residual stacks
+    decoder_stages: int = 4  # steps from the tokens down to the joints
+    joints: int = 21
+    # How the codebook learns, which is no size: tokenizers that differ in it alone can load each other's weights.
+    decay: float = field(default=0.99, compare=False)  # of its moving averages
+    reset_below: float = field(default=1.0, compare=False)  # a code chosen by fewer vectors per batch is replaced
+    restart: bool = field(default=False, compare=False)  # see EmaQuantizer
+
+    def __post_init__(self) -> None:
+        wrong = [f.name for f in fields(self) if f.type == "int" and getattr(self, f.name) < 1]
+        if wrong:
+            raise MocapError(f"Tokenizer: expected sizes of at least 1, found {', '.join(wrong)} below it")
+        longest, halvings = self.tokens * 2**self.downsamples, 2 ** (self.upsamples - 1)
+        if longest % halvings:
+            raise MocapError(
+                f"Tokenizer: expected tokens * 2^downsamples divisible by 2^(upsamples - 1) = {halvings}, found "
+                f"{longest}; take fewer upsamples or another number of tokens"
+            )
+
+    @property
+    def encoder_lengths(self) -> list[int]:
+        """Length of the sequence after each upsampling of the encoder."""
+        longest = self.tokens * 2**self.downsamples
+        return [longest // 2**stage for stage in reversed(range(self.upsamples))]
+
+    @property
+    def decoder_lengths(self) -> list[int]:
+        """Length of the sequence after each stage of the decoder, the last as long as the joints."""
+        lengths = np.linspace(self.joints, self.tokens, self.decoder_stages, endpoint=False)
+        return [int(length) for length in lengths[::-1]]
+
+    def __str__(self) -> str:
+        stages = f"stages {self.upsamples}/{self.downsamples}/{self.decoder_stages}"
+        residual = f"depth {self.depth}, dilation {self.dilation}"
+        codebook = f"codebook {self.codes} × {self.code_dim}"
+        return f"{self.tokens} tokens, {codebook}, width {self.width}, {residual}, {stages}, {self.joints} joints"
+
+
+PAPER = TokenizerConfig()
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A pose after encoding, quantising and decoding."""
+
+    R: Tensor  # (B, 21, 3, 3)
+    latent: Tensor  # (B, D, M) before quantising
+    indices: Tensor  # (B, M)
+    commitment: Tensor  # ()
+    perplexity: Tensor  # ()
+
+
+class PoseTokenizer(nn.Module):
+    """Encoder, codebook and decoder. The codebook moves in training mode only; freeze it with ``eval()``."""
+
+    def __init__(self, config: TokenizerConfig = PAPER) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = _Encoder(config)
+        self.quantizer = EmaQuantizer(
+            config.codes, config.code_dim, config.decay, config.reset_below, restart=config.restart
+        )
+        self.decoder = _Decoder(config)
+
+    def forward(self, R: Tensor) -> Reconstruction:
+        """Poses (B, 21, 3, 3) -> their reconstruction."""
+        latent = self.latent(R)
+        quantized = self.quantizer(latent)
+        R = rows6d_to_matrix(self.decoder(quantized.z).transpose(1, 2).float())
+        return Reconstruction(R, latent, quantized.indices, quantized.commitment, quantized.perplexity)
+
+    def latent(self, R: Tensor) -> Tensor:
+        """Poses (B, 21, 3, 3) -> latents (B, D, M)."""
+        return self.encoder(matrix_to_rows6d(R).transpose(1, 2))
+
+    def encode(self, R: Tensor) -> Tensor:
+        """Poses (B, 21, 3, 3) -> tokens (B, M) int64."""
+        latent = self.latent(R).float()
+        return self.quantizer.nearest(latent.transpose(1, 2).flatten(0, 1)).unflatten(0, (len(R), -1))
+
+    def decode_tokens(self, indices: Tensor) -> Tensor:
+        """Tokens (B, M) -> poses (B, 21, 3, 3)."""
+        return rows6d_to_matrix(self.decode_6d(F.embedding(indices, self.quantizer.codebook)))
+
+    def decode_logits(self, logits: Tensor) -> Tensor:
+        """Logits (B, M, K) -> poses (B, 21, 3, 3), differentiable."""
+        return rows6d_to_matrix(self.decode_6d(self.mix(logits)))
+
+    def mix(self, logits: Tensor) -> Tensor:
+        """Logits (B, M, K) -> embeddings (B, M, D), ``softmax(Q) CB`` (Eq. 7)."""
+        return logits.softmax(-1) @ self.quantizer.codebook
+
+    def decode_6d(self, embeddings: Tensor) -> Tensor:
+        """Embeddings (B, M, D) -> the joints' first two rows as the network gives them (B, 21, 6), not orthonormal."""
+        return self.decoder(embeddings.transpose(1, 2)).transpose(1, 2)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Everything but the state of the codebook's moving averages: what has to be kept to use the tokenizer."""
+        return {key: value for key, value in self.state_dict().items() if key not in _TRAINING_STATE}
+
+    def load(self, weights: Mapping[str, Tensor], source: str) -> None:
+        """Takes over what :meth:`weights` gives; the moving averages start from the codebook.
+
+        Raises:
+            MocapError: tensors are missing, unknown or of another size (says both sizes).
+        """
+        own = self.state_dict()
+        load_weights(self, {**{key: own[key] for key in _TRAINING_STATE}, **weights}, source)
+        self.quantizer.set_codebook(self.quantizer.codebook.clone())
+
+
+_TRAINING_STATE = ("quantizer.code_sum", "quantizer.code_count", "quantizer.initialised")
+
+
+def save_tokenizer(tokenizer: PoseTokenizer, path: Path, notes: Mapping[str, Any], half: bool = False) -> None:
+    """Writes ``path`` (.npz, float16 with ``half``) and beside it a .json with the sizes and ``notes``."""
+    weights = {key: value.detach().cpu().numpy() for key, value in tokenizer.weights().items()}
+    arrays = {key: value.astype(np.float16) if half else value for key, value in weights.items()}
+    np.savez(path, **arrays)
+    sidecar = {"config": asdict(tokenizer.config), **notes}
+    path.with_suffix(".json").write_text(json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_tokenizer(path: Path, expected: TokenizerConfig | None = None) -> PoseTokenizer:
+    """Reads what :func:`save_tokenizer` wrote; on the CPU, in float32, in evaluation mode.
+
+    Args:
+        expected: The sizes that the caller is made for.
+
+    Raises:
+        MocapError: a file is missing or unreadable, or the tokenizer has other sizes than expected (says both).
+    """
+    config = _read_config(path.with_suffix(".json"))
+    if expected is not None and expected != config:
+        raise MocapError(f"{path}: expected a tokenizer of {expected}, found one of {config}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            weights = {key: torch.from_numpy(file[key].astype(np.float32)) for key in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise MocapError(f"{path}: expected a tokenizer's weights (.npz), found none: {error}") from error
+    tokenizer = PoseTokenizer(config)
+    tokenizer.load(weights, str(path))
+    return tokenizer.eval()
+
+
+def _read_config(path: Path) -> TokenizerConfig:
+    try:
+        return TokenizerConfig(**json.loads(path.read_text(encoding="utf-8"))["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MocapError(f"{path}: expected the tokenizer's sizes under 'config', found {error!r}") from error
+
+
+class _ResidualStack(nn.Module):
+    """(B, width, L) -> same: ``x + conv1(relu(conv3(relu(x))))`` for each dilation, the widest first."""
+
+    def __init__(self, width: int, depth: int, dilation: int) -> None:
+        super().__init__()
+        steps = [dilation**power for power in reversed(range(depth))]
+        self.wide = nn.ModuleList(nn.Conv1d(width, width, 3, padding=step, dilation=step) for step in steps)
+        self.narrow = nn.ModuleList(nn.Conv1d(width, width, 1) for _ in steps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for wide, narrow in zip(self.wide, self.narrow, strict=True):
+            x = x + narrow(F.relu(wide(F.relu(x))))
+        return x
+
+
+class _Resample(nn.Module):
+    """(B, C, old) -> (B, C, new) by the nearest neighbour, with the positions that torch's interpolation takes.
+
+    They are fixed once: OpenVINO's interpolation rounds to other neighbours, two places off after four stages.
+    """
+
+    index: Tensor
+
+    def __init__(self, old: int, new: int) -> None:
+        super().__init__()
+        index = F.interpolate(torch.arange(old, dtype=torch.float32)[None, None], new)[0, 0].long()
+        self.register_buffer("index", index, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.index_select(-1, self.index)
+
+
+def _resampling(lengths: Sequence[int]) -> nn.ModuleList:
+    return nn.ModuleList(_Resample(old, new) for old, new in itertools.pairwise(lengths))
+
+
+class _Encoder(nn.Module):
+    """(B, 6, joints) -> (B, D, M)."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.first = _conv3(6, width)
+        self.resample = _resampling([config.joints, *config.encoder_lengths])
+        self.stretch = nn.ModuleList(_conv3(width, width) for _ in self.resample)
+        downs = range(config.downsamples)
+        self.halve = nn.ModuleList(nn.Conv1d(width, width, 4, stride=2, padding=1) for _ in downs)
+        self.stacks = nn.ModuleList(_ResidualStack(width, config.depth, config.dilation) for _ in downs)
+        self.last = _conv3(width, config.code_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.first(x))
+        for resample, conv in zip(self.resample, self.stretch, strict=True):
+            x = F.relu(conv(resample(x)))
+        for halve, stack in zip(self.halve, self.stacks, strict=True):
+            x = stack(halve(x))
+        return self.last(x)
+
+
+class _Decoder(nn.Module):
+    """(B, D, M) -> (B, 6, joints)."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.first = _conv3(config.code_dim, width)
+        self.resample = _resampling([config.tokens, *config.decoder_lengths])
+        self.shrink = nn.ModuleList(_conv3(width, width) for _ in self.resample)
+        downs = range(config.downsamples)
+        self.stacks = nn.ModuleList(_ResidualStack(width, config.depth, config.dilation) for _ in downs)
+        self.blend = nn.ModuleList(_conv3(width, width) for _ in downs)
+        self.last = _conv3(width, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.first(x))
+        for resample, conv in zip(self.resample, self.shrink, strict=True):
+            x = F.relu(conv(resample(x)))
+        for stack, blend in zip(self.stacks, self.blend, strict=True):
+            x = blend(stack(x))
+        return self.last(x)
+
+
+def _conv3(inputs: int, outputs: int) -> nn.Conv1d:
+    return nn.Conv1d(inputs, outputs, 3, padding=1)
