@@ -1,0 +1,234 @@
+"""Reads bodies in SMPL's file format, licensed or open, without trusting the file.
+
+SMPL's own files are Python 2 pickles that name chumpy's and scipy's classes. A pickle can call anything that it can
+name, so here it can name almost nothing: numpy's array constructors, and stand-ins that only keep what they are given
+in place of ``scipy.sparse`` and ``chumpy``. Neither package's code runs while the file is read.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix, csc_matrix, csr_matrix
+
+from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, PARENTS
+from mocap.errors import MocapError
+
+Float32 = NDArray[np.float32]
+
+POSE_FEATURES = 9 * (NUM_JOINTS - 1)  # entries of the 23 rotation matrices that pose blend shapes depend on
+KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
+_FLOATS = KEYS[:5]
+NAMES = re.compile(r"(smpl_(neutral|male|female)|basicmodel_(neutral|m|f)_lbs_10_207_0_v[\d.]+)\.(npz|pkl)", re.I)
+WANTED = "SMPL_NEUTRAL.pkl, SMPL_NEUTRAL.npz or basicModel_neutral_lbs_10_207_0_v1.0.0.pkl"
+NEXT = "Get SMPL from https://smpl.is.tue.mpg.de, or leave the path out for the open body."
+
+
+@dataclass(frozen=True)
+class SmplArrays:
+    """A body in SMPL's format; metres, T-pose, SMPL's axes."""
+
+    v_template: Float32  # (V, 3)
+    shapedirs: Float32  # (V, 3, 10) m per unit of beta
+    posedirs: Float32 | None  # (V, 3, 207) m per entry of R - I of joints 1 to 23; None: no pose blend shapes
+    J_regressor: Float32  # (24, V)
+    weights: Float32  # (V, 24)
+    faces: NDArray[np.int64]  # (F, 3)
+
+
+def read_smpl(path: Path, gender: str = "neutral") -> SmplArrays:
+    """Reads a ``.pkl`` or ``.npz`` file, or the one for ``gender`` in a folder under any of its usual names.
+
+    Raises:
+        MocapError: no such file, a pickle that names anything but arrays, or arrays that are not SMPL's.
+    """
+    path = find_smpl(path, gender)
+    try:
+        with path.open("rb") as file:
+            fields = _read_npz(file, path) if zipfile.is_zipfile(path) else _unpickle(file, path)
+        if not isinstance(fields, dict):
+            raise MocapError(f"{path}: expected a dictionary of SMPL's arrays, found {type(fields).__name__}. {NEXT}")
+        return _checked({key: _array(fields[key]) for key in KEYS if key in fields}, path)
+    except MocapError:
+        raise
+    except Exception as error:  # a broken file fails inside numpy or pickle in ways without number
+        raise MocapError(f"{path}: expected SMPL's .pkl or .npz, could not read it ({error}). {NEXT}") from error
+
+
+def find_smpl(path: Path, gender: str = "neutral") -> Path:
+    """The file itself, or the file for ``gender`` ("neutral", "male", "female") in a folder or its ``smpl`` folder."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise MocapError(f"{path}: expected SMPL's file or the folder that holds it, found nothing. {NEXT}")
+    found = sorted(p for folder in (path, path / "smpl") if folder.is_dir() for p in folder.iterdir())
+    for candidate in found:
+        if (match := NAMES.fullmatch(candidate.name)) and (match[2] or match[3])[0].lower() == gender[0].lower():
+            return candidate
+    listed = ", ".join(p.name for p in found[:6]) or "nothing"
+    raise MocapError(f"{path}: expected {WANTED} (gender {gender}), found {listed}. {NEXT}")
+
+
+class _Inert:
+    """Stands for an object of a class that must not be run: keeps its state, does nothing."""
+
+    state: dict[str, Any]
+
+    def __new__(cls, *_: object) -> _Inert:
+        self = super().__new__(cls)
+        self.state = {}
+        return self
+
+    def __setstate__(self, state: object) -> None:
+        parts = state if isinstance(state, tuple) else (state,)  # a tuple where the class has slots
+        self.state = {str(k): v for part in parts if isinstance(part, dict) for k, v in part.items()}
+
+
+class _SmplUnpickler(pickle.Unpickler):
+    """Resolves the few names that SMPL's pickles need; everything else raises."""
+
+    def __init__(self, file: IO[bytes], name: Path) -> None:
+        super().__init__(file, encoding="latin1")  # what Python 2 wrote as str becomes str, byte for byte
+        self._name = name
+        self._standins: dict[str, type[_Inert]] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        package = module.split(".")[0]
+        module = module.replace("numpy._core", "numpy.core")  # NumPy 2's name
+        if (array := _NUMPY.get((module, name))) is not None:
+            return array
+        if package == "chumpy" or module == "scipy.sparse" or module.startswith("scipy.sparse."):
+            # Classes and functions of this load alone: a pickle may write attributes onto what it names.
+            return self._standins.setdefault(name, type(name, (_Inert,), {}))
+        if (helper := _HELPERS.get((module, name))) is not None:
+            return lambda *args: helper(*args)
+        if name == "object" and module in ("__builtin__", "builtins"):
+            return object
+        raise MocapError(
+            f"{self._name}: expected a pickle of arrays only, found one that names {module}.{name}. "
+            "Do not open this file; get SMPL again from https://smpl.is.tue.mpg.de."
+        )
+
+
+def _reconstructor(cls: type, base: type, state: object) -> object:
+    """What ``copyreg`` does for protocols 0 and 1, for stand-ins only."""
+    if not (isinstance(cls, type) and issubclass(cls, _Inert)):
+        raise pickle.UnpicklingError(f"unexpected object of {cls}")
+    return cls()
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """How Python 3 writes bytes in protocol 2."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"unexpected encoding {encoding}")
+    return text.encode("latin1")
+
+
+_core: Any = np.core
+_NUMPY: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _core.multiarray._reconstruct,
+    ("numpy.core.multiarray", "scalar"): _core.multiarray.scalar,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+_HELPERS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy.core.numeric", "_frombuffer"): _core.numeric._frombuffer,
+    ("copy_reg", "_reconstructor"): _reconstructor,
+    ("copyreg", "_reconstructor"): _reconstructor,
+    ("_codecs", "encode"): _encode,
+}
+
+
+def _unpickle(file: IO[bytes], path: Path) -> Any:
+    return _SmplUnpickler(file, path).load()
+
+
+def _read_npz(file: IO[bytes], path: Path) -> dict[str, Any]:
+    """SMPL's arrays in an ``.npz``; an entry that is itself a pickle (a sparse matrix) is read like one."""
+    fields: dict[str, Any] = {}
+    with zipfile.ZipFile(file) as archive:
+        for key in KEYS:
+            if f"{key}.npy" in archive.namelist():
+                with archive.open(f"{key}.npy") as entry:
+                    fields[key] = _read_npy(entry, path)
+    return fields
+
+
+def _read_npy(entry: IO[bytes], path: Path) -> Any:
+    version = np.lib.format.read_magic(entry)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    _, _, dtype = read(entry)
+    if dtype.hasobject:
+        return _unpickle(entry, path)
+    entry.seek(0)
+    return np.lib.format.read_array(entry, allow_pickle=False)
+
+
+_SPARSE: dict[str, Callable[..., Any]] = {"csc_matrix": csc_matrix, "csr_matrix": csr_matrix}
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """The array that a field holds, be it dense, sparse or chumpy's."""
+    while isinstance(value, np.ndarray) and value.dtype.hasobject and value.size == 1:
+        value = value.item()
+    if not isinstance(value, _Inert):
+        return np.asarray(value)
+    kind, state = type(value).__name__, value.state
+    if kind in _SPARSE:
+        matrix = _SPARSE[kind](tuple(_array(state[k]) for k in ("data", "indices", "indptr")), shape=_shape(state))
+        matrix.check_format(full_check=True)  # toarray() trusts the indices
+        return np.asarray(matrix.toarray())
+    if kind == "coo_matrix":
+        where = state["coords"] if "coords" in state else (state["row"], state["col"])
+        return np.asarray(coo_matrix((_array(state["data"]), where), shape=_shape(state)).toarray())
+    if "x" in state:  # chumpy.Ch: a constant
+        return _array(state["x"])
+    if "a" in state and "idxs" in state:  # chumpy's Select: entries of another array
+        return _array(state["a"]).ravel()[_array(state["idxs"])].reshape(state["preferred_shape"])
+    raise MocapError(f"expected an array, found a {kind} with {sorted(state)}")
+
+
+def _shape(state: dict[str, Any]) -> tuple[int, int]:
+    rows, columns = state["_shape"]
+    if not (0 < rows <= NUM_JOINTS * 3 and 0 < columns < 1_000_000):
+        raise ValueError(f"sparse matrix of {rows} x {columns}")
+    return int(rows), int(columns)
+
+
+def _checked(fields: dict[str, NDArray[Any]], path: Path) -> SmplArrays:
+    """Arrays of SMPL's shapes and tree, or an error that says which is not."""
+    if missing := [key for key in KEYS if key not in fields and key != "posedirs"]:
+        raise MocapError(f"{path}: expected SMPL's arrays, found no {', '.join(missing)}. {NEXT}")
+    joints = fields["J_regressor"].shape[0]
+    if joints != NUM_JOINTS:
+        raise MocapError(f"{path}: expected SMPL's 24 joints, found {joints} (SMPL-H has 52, SMPL-X 55). {NEXT}")
+    count = len(fields["v_template"])
+    shapes = {
+        "v_template": (count, 3),
+        "shapedirs": (count, 3, max(NUM_BETAS, fields["shapedirs"].shape[-1])),
+        "posedirs": (count, 3, POSE_FEATURES),
+        "J_regressor": (NUM_JOINTS, count),
+        "weights": (count, NUM_JOINTS),
+        "kintree_table": (2, NUM_JOINTS),
+        "f": (len(fields["f"]), 3),
+    }
+    for key, array in fields.items():
+        if array.shape != shapes[key] or not np.isfinite(array).all():
+            finite = "" if array.shape != shapes[key] else ", not all of it finite"
+            raise MocapError(f"{path}: expected {key} of shape {shapes[key]}, found {array.shape}{finite}. {NEXT}")
+    if fields["kintree_table"][0, 1:].astype(np.int64).tolist() != list(PARENTS[1:]):
+        raise MocapError(f"{path}: expected SMPL's tree {PARENTS}, found {fields['kintree_table'][0].tolist()}. {NEXT}")
+    faces = fields["f"].astype(np.int64)
+    if faces.min() < 0 or faces.max() >= count:
+        raise MocapError(f"{path}: expected faces of {count} vertices, found vertex {faces.max()}. {NEXT}")
+    kept = {key: np.ascontiguousarray(array, np.float32) for key, array in fields.items() if key in _FLOATS}
+    kept["shapedirs"] = np.ascontiguousarray(kept["shapedirs"][..., :NUM_BETAS])
+    return SmplArrays(**{"posedirs": None, **kept}, faces=faces)  # type: ignore[arg-type]
