@@ -1,0 +1,1 @@
+"""Recorded motion: readers, retargeting, splits, statistics. All of it becomes ``training.datasets.motion.Motion``."""
