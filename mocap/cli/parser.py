@@ -64,7 +64,7 @@ def _add_fields(parser: Any, config: type, prefix: str) -> None:
 
 
 def _add_field(parser: Any, name: str, hint: Any, item: dataclasses.Field[Any]) -> None:
-    extra: dict[str, Any] = {"default": _default(item), "help": item.metadata["help"]}
+    extra: dict[str, Any] = {"default": _default(item), "help": item.metadata.get("help")}
     if hint is bool:
         parser.add_argument(f"--{name.replace('_', '-')}", action=ActionYesNo(no_prefix="no-"), **extra)
         return
@@ -72,7 +72,7 @@ def _add_field(parser: Any, name: str, hint: Any, item: dataclasses.Field[Any]) 
         hint, extra["nargs"] = typing.get_args(hint)[0], "*"
     if hint in (str, str | None):
         hint = int | hint  # a YAML file may say `camera: 0` and `name: 2024`
-    if item.metadata["metavar"]:
+    if item.metadata.get("metavar"):
         extra["metavar"] = item.metadata["metavar"]
     parser.add_argument(f"--{name.replace('_', '-')}", type=hint, **extra)
 
@@ -91,7 +91,7 @@ def build(config: type[T], values: Namespace, prefix: str = "") -> T:
             value = build(typing.cast(type, hint), value, f"{item.name}.")
         else:
             value = str(value) if hint in (str, str | None) and isinstance(value, int) else value
-            _check_range(prefix + item.name, value, item.metadata["low"], item.metadata["high"])
+            _check_range(prefix + item.name, value, item.metadata.get("low"), item.metadata.get("high"))
         arguments[item.name] = value
     return config(**arguments)
 

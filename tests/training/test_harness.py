@@ -1,0 +1,117 @@
+"""The training loop on a task small enough to run in a test; `test_train_tokenizer.py` runs it over two processes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mocap.errors import MocapError
+from training.harness import Sampler, Share, TrainConfig, learning_rate_at, load_weights, train
+
+
+class Line:
+    """A linear network that learns a linear map from noisy samples."""
+
+    best = "error"
+
+    def __init__(self, width: int = 4, poison_step: int = -1) -> None:
+        self.width, self.poison_step = width, poison_step
+        self.x = torch.randn(200, width, generator=torch.Generator().manual_seed(1))
+        self.y = self.x @ torch.arange(1.0, width + 1)
+
+    def model(self) -> nn.Module:
+        return nn.Linear(self.width, 1)
+
+    def count(self) -> int:
+        return len(self.x)
+
+    def loss(self, model: nn.Module, rows: NDArray[np.int64], share: Share) -> dict[str, Tensor]:
+        x = self.x[rows] + 0.1 * torch.randn(len(rows), self.width, generator=share.generator())
+        error = (model(x[share.rows])[:, 0] - self.y[rows[share.rows]]).square().mean()
+        return {"loss": error * (float("nan") if share.step == self.poison_step else 1.0)}
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        return {"error": float((model(self.x).detach()[:, 0] - self.y).square().mean())}
+
+    def sidecar(self) -> dict[str, Any]:
+        return {"network": {"width": self.width}, "data": "random"}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    return TrainConfig(
+        out=str(tmp_path / "run"), steps=60, batch_size=32, learning_rate=0.3, warmup_steps=5, ema_decay=0.9,
+        accelerator="cpu", log_every=1, validate_every=20, checkpoint_every_s=0.0,
+    )  # fmt: skip
+
+
+def curve(out: str) -> dict[int, float]:
+    rows = [json.loads(line) for line in (Path(out) / "metrics.jsonl").read_text().splitlines()]
+    return {row["step"]: row["loss"] for row in rows if "loss" in row}
+
+
+def test_every_sample_once_an_epoch_and_the_same_again():
+    sampler = Sampler(10, 4, seed=3)
+    drawn = np.concatenate([sampler(step) for step in range(5)])  # two epochs, with a step that crosses them
+    assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
+    assert (Sampler(10, 4, seed=3)(2) == drawn[8:12]).all()  # whatever came before
+    assert (Sampler(10, 4, seed=4)(0) != drawn[:4]).any()
+
+
+def test_learning_rate_rises_and_falls(config):
+    rates = [learning_rate_at(step, config) for step in range(config.steps)]
+    assert rates[0] == pytest.approx(0.06)
+    assert max(rates) == rates[4] == pytest.approx(0.3)
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert rates[-1] < 0.01
+
+
+def test_it_learns_and_leaves_what_is_needed(config):
+    out = train(config, Line())
+    losses = curve(config.out)
+    assert list(losses) == list(range(1, 61))
+    assert losses[60] < 0.1 * losses[1]
+    note = json.loads((out / "run.json").read_text())
+    assert note["network"] == {"width": 4}
+    assert note["train"]["steps"] == 60
+    model = nn.Linear(4, 1)
+    load_weights(out / "best.ckpt", model, {"width": 4})
+    assert Line().validate(model)["error"] == pytest.approx(note["validation"]["error"])
+
+
+def test_stopped_and_resumed_is_the_same_curve(config, tmp_path):
+    train(config, Line())
+    other = replace(config, out=str(tmp_path / "stopped"))
+    for _ in range(100):  # a tiny time limit stops it after every step
+        train(replace(other, stop_after_s=1e-9), Line())
+    assert curve(other.out) == pytest.approx(curve(config.out), rel=1e-6)
+
+
+def test_another_network_in_the_folder_is_refused(config):
+    train(replace(config, steps=2), Line())
+    with pytest.raises(MocapError, match=r"expected a run of \{'width': 5\}, found \{'width': 4\}.*no-train.resume"):
+        train(config, Line(width=5))
+    train(replace(config, steps=2, resume=False), Line(width=5))
+    with pytest.raises(MocapError, match=r"expected a network of \{'width': 4\}, found one of \{'width': 5\}"):
+        load_weights(Path(config.out) / "best.ckpt", nn.Linear(4, 1), {"width": 4})
+
+
+def test_nan_stops_with_the_last_good_checkpoint_kept(config):
+    with pytest.raises(MocapError, match="not finite at step 7"):
+        train(config, Line(poison_step=7))
+    assert torch.load(Path(config.out) / "last.ckpt", weights_only=True)["step"] == 7
+    train(config, Line())
+    assert list(curve(config.out)) == list(range(1, 61))
+
+
+def test_too_few_samples_and_odd_batches_are_refused():
+    with pytest.raises(MocapError, match="3 samples, fewer than a batch of 4"):
+        Sampler(3, 4, 0)
