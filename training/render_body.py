@@ -96,7 +96,7 @@ class BodyRenderer:
         return self.scene.picture()
 
 
-def contact_sheet(body: Body, size: int = 190, yaws: tuple[float, ...] = (0, 65, 180), columns: int = 4) -> Image.Image:
+def contact_sheet(body: Body, size: int = 300, yaws: tuple[float, ...] = (0, 65, 180), columns: int = 2) -> Image.Image:
     """All poses, each from all sides, with their names."""
     renderer, betas = BodyRenderer(body, size), np.zeros(NUM_BETAS)
     rows = -(-len(POSES) // columns)
@@ -118,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--body", type=Path, default=None, help="a body in SMPL's format; the open body by default")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--size", type=int, default=190, help="pixels of one picture")
+    parser.add_argument("--size", type=int, default=300, help="pixels of one picture")
     options = parser.parse_args()
     contact_sheet(load_body(options.body), options.size).save(options.out, quality=80, optimize=True)
 

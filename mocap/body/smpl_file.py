@@ -29,6 +29,8 @@ KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintre
 _FLOATS = KEYS[:5]
 NAMES = re.compile(r"(smpl_(neutral|male|female)|basicmodel_(neutral|m|f)_lbs_10_207_0_v[\d.]+)\.(npz|pkl)", re.I)
 WANTED = "SMPL_NEUTRAL.pkl, SMPL_NEUTRAL.npz or basicModel_neutral_lbs_10_207_0_v1.0.0.pkl"
+FOLDERS = ("", "smpl", "models", "smpl/models")  # where a folder that people name keeps the files: smplx's, SMPL's zip
+GENDERS = ("neutral", "male", "female")
 NEXT = "Get SMPL from https://smpl.is.tue.mpg.de, or leave the path out for the open body."
 
 
@@ -64,14 +66,20 @@ def read_smpl(path: Path, gender: str = "neutral") -> SmplArrays:
 
 
 def find_smpl(path: Path, gender: str = "neutral") -> Path:
-    """The file itself, or the file for ``gender`` ("neutral", "male", "female") in a folder or its ``smpl`` folder."""
+    """The file itself, or in a folder (one of FOLDERS below it) the file for ``gender``, one of GENDERS.
+
+    Raises:
+        MocapError: no such gender, or no such file.
+    """
+    if gender not in GENDERS:
+        raise MocapError(f"expected a gender of {', '.join(GENDERS)}; found {gender!r}")
     if path.is_file():
         return path
     if not path.is_dir():
         raise MocapError(f"{path}: expected SMPL's file or the folder that holds it, found nothing. {NEXT}")
-    found = sorted(p for folder in (path, path / "smpl") if folder.is_dir() for p in folder.iterdir())
+    found = [p for name in FOLDERS if (path / name).is_dir() for p in sorted((path / name).iterdir())]
     for candidate in found:
-        if (match := NAMES.fullmatch(candidate.name)) and (match[2] or match[3])[0].lower() == gender[0].lower():
+        if (match := NAMES.fullmatch(candidate.name)) and (match[2] or match[3])[0].lower() == gender[0]:
             return candidate
     listed = ", ".join(p.name for p in found[:6]) or "nothing"
     raise MocapError(f"{path}: expected {WANTED} (gender {gender}), found {listed}. {NEXT}")
@@ -193,7 +201,7 @@ def _array(value: Any) -> NDArray[Any]:
         return _array(state["x"])
     if "a" in state and "idxs" in state:  # chumpy's Select: entries of another array
         return _array(state["a"]).ravel()[_array(state["idxs"])].reshape(state["preferred_shape"])
-    raise MocapError(f"expected an array, found a {kind} with {sorted(state)}")
+    raise TypeError(f"expected an array, found a {kind} with {sorted(state)}")
 
 
 def _shape(state: dict[str, Any]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Limb lengths give a shape that has them, for the open body's skeleton and for any other."""
+"""Limb lengths give a shape that has them, for the open body and for SMPL's file."""
 
 from __future__ import annotations
 
@@ -6,20 +6,30 @@ import numpy as np
 import pytest
 
 from mocap.body.limb_lengths import LIMBS, MAX_BETA, betas_from_lengths, limb_lengths
+from mocap.body.model import load_body
 from mocap.body.skeleton import JOINT, Skeleton, load_skeleton
 from mocap.errors import MocapError
+from tests.body.small_body import Fields, python2_pickle, random_body
+
+pytest.importorskip("smplx")
 
 
-def other_skeleton() -> Skeleton:
-    """Another body in SMPL's format: shifted joints and other directions, as the licensed file has."""
-    rng = np.random.default_rng(3)
-    mean = load_skeleton().mean * 1.07 + rng.normal(0, 0.01, (24, 3))
-    return Skeleton(mean, rng.normal(0, 0.01, (24, 3, 10)))
+@pytest.fixture(scope="module", params=["open body", "SMPL's file"])
+def skeleton(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Skeleton:
+    if request.param == "open body":
+        return load_body().skeleton()
+    path = tmp_path_factory.mktemp("smpl") / "SMPL_NEUTRAL.pkl"
+    path.write_bytes(python2_pickle(another_body()))
+    return load_body(path).skeleton()
 
 
-@pytest.fixture(params=["open", "other"])
-def skeleton(request: pytest.FixtureRequest) -> Skeleton:
-    return load_skeleton() if request.param == "open" else other_skeleton()
+def another_body() -> Fields:
+    """Another body in SMPL's format: a vertex at each joint, shifted joints and other directions."""
+    fields, rng = random_body(), np.random.default_rng(3)
+    fields["J_regressor"] = np.eye(24, 60)
+    fields["v_template"][:24] = load_skeleton().mean * 1.07 + rng.normal(0, 0.01, (24, 3))
+    fields["shapedirs"][:24] = rng.normal(0, 0.01, (24, 3, 10))
+    return fields
 
 
 def test_lengths_are_those_of_the_joints() -> None:

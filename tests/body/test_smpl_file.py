@@ -78,16 +78,28 @@ def test_the_first_ten_of_300_betas_are_kept(tmp_path: Path) -> None:
         ("basicModel_neutral_lbs_10_207_0_v1.0.0.pkl", "neutral"),
         ("basicmodel_m_lbs_10_207_0_v1.0.0.pkl", "male"),
         ("basicmodel_f_lbs_10_207_0_v1.1.0.pkl", "female"),
+        ("models/basicmodel_m_lbs_10_207_0_v1.1.0.pkl", "male"),
+        ("smpl/models/basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl", "neutral"),
     ],
 )
 def test_a_folder_is_searched_for_the_usual_names(tmp_path: Path, name: str, gender: str) -> None:
     wanted = tmp_path / name
-    wanted.parent.mkdir(exist_ok=True)
+    wanted.parent.mkdir(exist_ok=True, parents=True)
     wanted.write_bytes(npz(random_body()))
     (tmp_path / "SMPLX_NEUTRAL.npz").write_bytes(b"")
     assert find_smpl(tmp_path, gender) == wanted
+    assert read_smpl(tmp_path, gender).v_template.shape == (60, 3)
     with pytest.raises(MocapError, match=r"expected SMPL_NEUTRAL.pkl.*found .*https://smpl"):
         find_smpl(tmp_path, {"neutral": "male", "male": "female", "female": "neutral"}[gender])
+
+
+@pytest.mark.parametrize("gender", ["", "f", "Female", "feline", "1"])
+def test_a_wrong_gender_raises(tmp_path: Path, gender: str) -> None:
+    """Also where the file is named outright: a gender that is no gender came from a broken field."""
+    (tmp_path / "SMPL_FEMALE.npz").write_bytes(npz(random_body()))
+    for path in (tmp_path, tmp_path / "SMPL_FEMALE.npz"):
+        with pytest.raises(MocapError, match=f"expected a gender of neutral, male, female; found '{gender}'"):
+            read_smpl(path, gender)
 
 
 class Hostile:
@@ -151,11 +163,18 @@ def test_chumpy_and_scipy_are_inert(tmp_path: Path, module: str) -> None:
         read_smpl(tmp_path / "body.pkl")
 
 
+def test_an_object_that_holds_no_array_raises(tmp_path: Path) -> None:
+    """A chumpy expression that is neither a constant nor a selection cannot be evaluated without chumpy."""
+    (tmp_path / "body.pkl").write_bytes(b"\x80\x02}(U\x01fcchumpy.ch\nadd\n)\x81u.")
+    with pytest.raises(MocapError, match=r"body.pkl: expected SMPL.*found a add"):
+        read_smpl(tmp_path / "body.pkl")
+
+
 @pytest.mark.parametrize("named", [b"cscipy.sparse\ncsc_matrix\n", b"c_codecs\nencode\n"])
 def test_a_pickle_cannot_change_what_the_next_one_meets(tmp_path: Path, named: bytes) -> None:
     """BUILD writes attributes onto anything named: a class's stand-in, or a function."""
     (tmp_path / "spoil.pkl").write_bytes(b"\x80\x02" + named + b"N}U\x0c__setstate__Ns\x86b0}.")
-    with pytest.raises(MocapError, match="found no v_template|could not read"):
+    with pytest.raises(MocapError, match=r"found no v_template|could not read"):
         read_smpl(tmp_path / "spoil.pkl")
     assert not hasattr(_encode, "__setstate__")
     (tmp_path / "good.pkl").write_bytes(with_sparse(csc_matrix)(random_body()))

