@@ -20,7 +20,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,10 +30,11 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers import TensorBoardLogger
+from lightning_fabric.wrappers import _FabricModule
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from mocap.config import option
 from mocap.errors import MocapError
@@ -165,6 +166,16 @@ def train(config: TrainConfig, task: Task) -> Path:
     return run.out
 
 
+def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+    """EMA whose decay rises to ``decay``, (1 + n) / (10 + n) after n updates, so that it soon forgets the start."""
+
+    @torch.no_grad()
+    def update(average: list[Tensor], weights: list[Tensor], count: Tensor | int) -> None:
+        torch._foreach_lerp_(average, weights, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+
+    return update
+
+
 def _fabric(config: TrainConfig) -> Fabric:
     gpu = config.accelerator in ("gpu", "cuda") or (config.accelerator == "auto" and torch.cuda.is_available())
     precision: Any = config.precision
@@ -189,9 +200,9 @@ class _Run:
         self.sampler = Sampler(task.count(), config.batch_size, config.seed)
         network = task.model()
         decay = config.ema_decay
-        self.ema = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+        self.ema = AveragedModel(network, multi_avg_fn=_moving_average(decay)) if decay else None
         optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
+            network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
         )
         self.model, self.optimizer = fabric.setup(network, optimizer)
         if self.ema is not None:
@@ -210,7 +221,7 @@ class _Run:
                     f"{last}: expected a run of {self.task.sidecar()['network']}, found {state['network']}; "
                     "choose another --train.out, or --no-train.resume to overwrite it"
                 )
-            self._plain().load_state_dict(state["model"])
+            unwrapped(self.model).load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             if self.ema is not None:
                 self.ema.load_state_dict(state["ema"])
@@ -256,12 +267,12 @@ class _Run:
             self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.clip_norm)
         self.optimizer.step()
         if self.ema is not None:
-            self.ema.update_parameters(self._plain())
+            self.ema.update_parameters(unwrapped(self.model))
         return {name: value.detach() for name, value in losses.items()}
 
     def _validate(self) -> None:
         if self.fabric.is_global_zero:
-            model = self.ema.module if self.ema is not None else self._plain()
+            model = self.ema.module if self.ema is not None else unwrapped(self.model)
             model.eval()
             with torch.no_grad():
                 figures = self.task.validate(model)
@@ -278,7 +289,7 @@ class _Run:
             return
         state = {
             "network": self.task.sidecar()["network"],
-            "model": self._plain().state_dict(),
+            "model": unwrapped(self.model).state_dict(),
             "ema": None if self.ema is None else self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
@@ -316,11 +327,6 @@ class _Run:
         """All processes stop at the same step."""
         return bool(self.fabric.broadcast(late)) if self.config.stop_after_s else False
 
-    def _plain(self) -> nn.Module:
-        """The network without Fabric's and DDP's wrappers."""
-        model: nn.Module = self.model.module
-        return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
-
     @contextmanager
     def _progress(self) -> Iterator[Any]:
         columns = (
@@ -334,6 +340,13 @@ class _Run:
                 progress.update(bar, completed=step, losses="  ".join(f"{k} {v:.4g}" for k, v in losses.items()))
 
             yield show
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network without Fabric's and DDP's wrappers, for its other methods. Losses through it train it all the same."""
+    while isinstance(model, (_FabricModule, nn.parallel.DistributedDataParallel)):
+        model = model.module
+    return model
 
 
 def load_weights(checkpoint: Path, model: nn.Module, network: Any) -> None:

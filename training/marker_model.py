@@ -52,11 +52,22 @@ class MarkerSet:
 
 
 def load_marker_set(path: Path) -> MarkerSet:
-    """Read a YAML marker set; labels that begin with L are mirrored to the right."""
-    raw = yaml.safe_load(path.read_text())
+    """Read a YAML marker set; a label that begins with L stands for its mirror image too, unless that is there.
+
+    Raises:
+        MocapError: no such file, or not a marker set.
+    """
+    if not path.is_file():
+        raise MocapError(f"expected a marker set in YAML, found no file {path}")
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise MocapError(f"{path}: expected YAML, found: {error}") from error
+    if not isinstance(raw, dict) or not {"name", "radius", "markers"} <= set(raw):
+        raise MocapError(f"{path}: expected name, radius and markers, as in {MARKER_SETS / 'vicon41.yaml'}")
     entries = {label: _Entry.parse(label, fields, path) for label, fields in raw["markers"].items()}
     for label in [label for label in entries if label.startswith("L")]:
-        entries["R" + label[1:]] = entries[label].mirrored()
+        entries.setdefault("R" + label[1:], entries[label].mirrored())
     columns = zip(*(vars(entry).values() for entry in entries.values()), strict=True)
     return MarkerSet(raw["name"], float(raw["radius"]), tuple(entries), *(np.array(column) for column in columns))
 
@@ -80,10 +91,12 @@ class _Entry:
                              f" {', '.join(sorted(fields))}")  # fmt: skip
         moves = fields["moves_with"]
         moves = _joint_weights({moves: 1.0} if isinstance(moves, str) else moves, label, path)
-        ray = np.array(fields["ray"], float)
+        ray, offset = np.array(fields["ray"], float), np.array(fields.get("offset", (0, 0, 0)), float)
+        if ray.shape != (3,) or offset.shape != (3,) or not ray.any():
+            raise MocapError(f"{path}: {label}: expected ray and offset of three numbers, found {ray} and {offset}")
         return _Entry(
             moves[:NUM_BODY_JOINTS] / moves.sum(), _joint_weights(fields["from"], label, path),
-            np.array(fields.get("offset", (0, 0, 0)), float), ray / np.linalg.norm(ray),
+            offset, ray / np.linalg.norm(ray),
             float(fields.get("spread", 0.03)), float(fields.get("sigma", 0.01)),
         )  # fmt: skip
 
@@ -135,7 +148,7 @@ class Skin:
             u, v, t = np.einsum("fi,fi->f", s, p) / det, q @ ray / det, np.einsum("fi,fi->f", c - a, q) / det
             hits = (u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0) & (t < _REACH)
             if not hits.any():
-                raise MocapError(f"marker {labels[index]}: its ray does not meet the skin; mend the marker set")
+                raise MocapError(f"{labels[index]}: its ray does not meet the skin; mend the marker set")
             point = start + t[hits].max() * ray
             found[index] = np.argmin(np.linalg.norm(self.vertices - point, axis=1))
         return found
@@ -169,7 +182,8 @@ class MarkerModel:
         starts = markers.start @ skeleton.mean.astype(np.float64) + markers.offset
         place = skin.hit(starts, markers.ray, markers.labels)
         joints = torch.from_numpy(skeleton.mean[:NUM_BODY_JOINTS]).double()
-        return MarkerModel(markers, skin, place, joints, torch.from_numpy(skeleton.directions[:NUM_BODY_JOINTS]).double())
+        directions = torch.from_numpy(skeleton.directions[:NUM_BODY_JOINTS]).double()
+        return MarkerModel(markers, skin, place, joints, directions)
 
     def protocol_offset(self) -> Float:
         """Offsets (M, 3) m of markers that sit exactly where the protocol has them."""

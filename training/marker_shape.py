@@ -1,7 +1,8 @@
 """One person's shape and marker places, found once from frames spread over all their recordings.
 
 Betas, marker offsets and the poses of all frames go downhill together. Poses are eliminated frame by frame (Schur
-complement), so a step solves one small dense system for what the frames share.
+complement), so a step solves one small dense system for what the frames share. Markers on shoes leave the feet's pitch
+open; it is set afterwards, by feet that stand.
 """
 
 from __future__ import annotations
@@ -13,17 +14,30 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from mocap.body.rotations import axis_angle_to_matrix
+from mocap.body.skeleton import JOINT
 from training.marker_model import MarkerModel
-from training.marker_solver import Observation, Point, Settings, evaluate, first_poses, fit_poses, moved, normal_equations
+from training.marker_solver import (
+    Observation,
+    Point,
+    Settings,
+    evaluate,
+    first_poses,
+    fit_poses,
+    moved,
+    normal_equations,
+)
 
 Float = NDArray[np.float64]
 Tensor = torch.Tensor
 
 _SURFACE_SIGMA = 0.004  # m, of a marker's height above the skin about its radius
-_SHARE = 0.1  # weight of the priors on shape and places, per frame: what frames disagree on is not noise that averages out
+_SHARE = 0.1  # weight of the priors per frame: what frames disagree on is not noise that averages out
 _ROBUST = (10.0, 5.0, 3.0, 3.0)  # of each round
 _STEPS = 6  # of each round
 _NO_STIFFNESS = torch.zeros(69, dtype=torch.float64)
+_STANDS = 0.02  # m over its own lowest heights (10th percentile): a foot with all markers below that stands
+_ENOUGH_STANDING = 5  # frames
 
 
 @dataclass(frozen=True)
@@ -34,8 +48,8 @@ class Subject:
     offset: Float  # (M, 3) m, markers from their protocol vertices in the rest pose
 
 
-def fit_subject(model: MarkerModel, points: Float) -> tuple[Subject, Point]:
-    """Shape and marker places from frames (T, M, 3) m with NaN, in any order; and the poses found on the way."""
+def fit_subject(model: MarkerModel, points: Float) -> Subject:
+    """Shape and marker places from frames (T, M, 3) m with NaN, in any order."""
     seen = Observation.create(points, model.markers.sigma)
     subject = Subject(np.zeros(10), model.protocol_offset())
     R, root = start(model, subject, points)
@@ -46,7 +60,40 @@ def fit_subject(model: MarkerModel, points: Float) -> tuple[Subject, Point]:
         for _ in range(_STEPS):
             subject, point = _joint_step(model, subject, point, seen, prior, robust)
         R, root = point.R, point.root
-    return subject, point
+    return _with_level_feet(model, subject, point, points)
+
+
+def _with_level_feet(model: MarkerModel, subject: Subject, point: Point, points: Float) -> Subject:
+    """Each foot's markers turned about its ankle so that the soles are level in frames (T, M, 3) where the foot stands.
+
+    The fitted ankle turns the other way by as much, and the markers stay where they are in the world.
+    """
+    rest = model.skin.shaped(subject.betas)[model.place] + subject.offset
+    joints = (model.joints + model.joint_directions @ torch.from_numpy(subject.betas)).numpy()
+    offset = subject.offset.copy()
+    for side in ("left", "right"):
+        ankle = JOINT[f"{side}_ankle"]
+        foot = np.flatnonzero(model.markers.moves_with[:, [ankle, JOINT[f"{side}_foot"]]].sum(1) > 0.9)
+        stands = _standing(points[:, foot, 1])
+        if len(foot) >= 3 and stands.sum() >= _ENOUGH_STANDING:
+            up = np.median(point.posed.G[:, ankle].numpy()[stands, 1], axis=0)  # the world's up as the ankle sees it
+            arm = rest[foot] - joints[ankle]
+            offset[foot] += arm @ _turn_to_up(up).T - arm
+    return Subject(subject.betas, offset)
+
+
+def _standing(heights: Float) -> NDArray[np.bool_]:
+    """Frames (T,) in which all markers of a foot are low, from their heights (T, m)."""
+    lowest = [np.quantile(seen[np.isfinite(seen)], 0.1) if np.isfinite(seen).any() else np.nan for seen in heights.T]
+    return (heights < np.array(lowest) + _STANDS).all(1)
+
+
+def _turn_to_up(up: Float) -> Float:
+    """The least rotation (3, 3) that brings the direction ``up`` (3,) to +Y."""
+    up = up / np.linalg.norm(up)
+    axis = np.cross(up, (0.0, 1.0, 0.0))
+    sine = np.linalg.norm(axis)
+    return axis_angle_to_matrix(axis * (np.arctan2(sine, up[1]) / max(sine, 1e-12)))
 
 
 def start(model: MarkerModel, subject: Subject, points: Float) -> tuple[Tensor, Tensor]:
@@ -101,18 +148,19 @@ def _joint_step(
     errors = (point.errors * point.robust.sqrt()[..., None]).flatten(1)[..., None]
     crossed = (rig.jacobian(point.posed) * weight).transpose(1, 2) @ shape_rows  # (T, 69, S)
     solved = torch.linalg.solve(H, torch.cat([crossed, g[..., None]], -1))
-    shape_T = shape_rows.transpose(1, 2)
-    A = (shape_T @ shape_rows).sum(0) - (crossed.transpose(1, 2) @ solved[..., :-1]).sum(0) + prior.rows.T @ prior.rows
+    shape_T, crossed_T = shape_rows.transpose(1, 2), crossed.transpose(1, 2)
+    A = (shape_T @ shape_rows).sum(0) - (crossed_T @ solved[..., :-1]).sum(0) + prior.rows.T @ prior.rows
     values = torch.from_numpy(np.concatenate([subject.betas, subject.offset.ravel()]))
     strain = prior.rows @ values + prior.constant
-    b = (shape_T @ errors).sum((0, 2)) - (crossed.transpose(1, 2) @ solved[..., -1:]).sum((0, 2)) + prior.rows.T @ strain
+    b = (shape_T @ errors).sum((0, 2)) - (crossed_T @ solved[..., -1:]).sum((0, 2)) + prior.rows.T @ strain
     shape_step = -torch.linalg.solve(A, b)
     pose_step = -(solved[..., -1] + (solved[..., :-1] @ shape_step))
     energy = point.energy.sum() + strain.square().sum()
     for share in (1.0, 0.5, 0.25, 0.1):
         changed = (values + share * shape_step).numpy()
         trial = Subject(changed[:10], changed[10:].reshape(-1, 3))
-        posed = evaluate(model.rig(trial.betas, trial.offset), seen, *moved(point, share * pose_step), robust, _NO_STIFFNESS)
+        trial_rig = model.rig(trial.betas, trial.offset)
+        posed = evaluate(trial_rig, seen, *moved(point, share * pose_step), robust, _NO_STIFFNESS)
         if posed.energy.sum() + (prior.rows @ torch.from_numpy(changed) + prior.constant).square().sum() < energy:
             return trial, posed
     return subject, point

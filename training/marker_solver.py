@@ -12,6 +12,7 @@ preconditioner is the Cholesky factor of each frame's own block.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from mocap.body.joint_limits import joint_limits
-from mocap.body.rotation_vectors import fast_exp, fast_log
+from mocap.body.rotation_vectors import fast_exp, fast_log, inverse_right_jacobian
 from mocap.body.skeleton import JOINT
 from training.datasets.motion import NUM_BODY_JOINTS
 from training.marker_model import Posed, Rig
@@ -131,7 +132,10 @@ def _strain(chart: Float) -> tuple[Float, Float]:
 
 
 def _accelerations(R: Float, root: Tensor) -> Tensor:
-    """Second differences (T - 2, 69) of the rotations, rad/frame², and of the root, m/frame²."""
+    """Second differences (T - 2, 69) of the rotations, rad/frame², and of the root, m/frame².
+
+    Turns between frames are small, so the descent takes their derivative by an increment to be the identity.
+    """
     turns = fast_log(np.swapaxes(R[:-1], -1, -2) @ R[1:]).reshape(len(R) - 1, _TURNS)
     return torch.cat([torch.from_numpy(np.diff(turns, axis=0)), root.diff(n=2, dim=0)], 1)
 
@@ -149,10 +153,12 @@ def normal_equations(rig: Rig, seen: Observation, point: Point) -> tuple[Tensor,
         own = slice(3 * joint, 3 * joint + 3)
         H[:, own, own] += blocks[:, index]
         g[:, own] += force[:, index]
+    J_toes = inverse_right_jacobian(point.toes)
     for index, joint in enumerate(_TOES):
         own = slice(3 * joint, 3 * joint + 3)
-        H[:, own, own] += torch.from_numpy(np.diag(_TOE_PULL))
-        g[:, own] += torch.from_numpy(_TOE_PULL * point.toes[:, index])
+        J_T = np.swapaxes(J_toes[:, index], -1, -2)
+        H[:, own, own] += torch.from_numpy((J_T * _TOE_PULL) @ J_toes[:, index])
+        g[:, own] += torch.from_numpy((J_T @ (_TOE_PULL * point.toes[:, index])[..., None])[..., 0])
     return H, g
 
 
@@ -198,7 +204,9 @@ def _cholesky_solve(factor: Tensor, right: Tensor) -> Tensor:
     return torch.cholesky_solve(right[..., None], factor)[..., 0]
 
 
-def _conjugate_gradients(multiply, factor: Tensor, right: Tensor, most: int = 30, small: float = 1e-2) -> Tensor:  # noqa: ANN001
+def _conjugate_gradients(
+    multiply: Callable[[Tensor], Tensor], factor: Tensor, right: Tensor, most: int = 30, small: float = 1e-2
+) -> Tensor:
     """A x = right to a relative residual ``small`` in the preconditioner's norm; the descent corrects the rest."""
     x, rest = torch.zeros_like(right), right
     z = _cholesky_solve(factor, rest)

@@ -7,6 +7,7 @@ target is another tensor. How fast the noise rises is not published; ``growth`` 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,8 @@ class ProgressiveNoise:
 
     def level(self, iteration: int) -> float:
         """Standard deviation of the turns, rad."""
-        return min(self.most, self.start * self.growth ** min(iteration // self.every, 1000))  # 1000: no overflow
+        growth = math.exp(min(700.0, iteration // self.every * math.log(self.growth)))  # 700: no overflow
+        return min(self.most, self.start * growth)
 
     def __call__(self, R: Tensor, iteration: int, generator: torch.Generator | None = None) -> Tensor:
         """Poses (B, n, 3, 3) -> poses (B, n, 3, 3) with turned joints, ``R exp(noise)``: still rotations.

@@ -18,14 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mocap.body.joint_limits import joint_limits
 from mocap.config import option
 from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig
 from training.datasets.corpus import Corpus
 from training.evaluate_tokenizer import Meter, held_out, reconstruction
-from training.harness import Share, TrainConfig, train
+from training.harness import Share, TrainConfig, train, unwrapped
 from training.noise import ProgressiveNoise
 from training.options import run
-from training.tokenizer_losses import TokenizerLossWeights, tokenizer_losses, vertex_areas
+from training.tokenizer_losses import TokenizerLossWeights, rotation_loss, tokenizer_losses, vertex_areas
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class TokenizerRun:
     corpus: str = option("out/corpus", "folder that training.make_corpus wrote", "DIR")
     vertices: int = option(512, "vertices of the mesh in the loss, spread over the surface; 0: all", "N", low=0)
     validation_poses: int = option(4_000, "poses of the validation set that are measured", "N", low=1)
+    random_poses: int = option(64, "poses from random tokens in each step, drawn into the joint limits", "N", low=0)
+    limits: float = option(10.0, "weight of that term; 0: the paper, which has none", low=0)
     network: TokenizerConfig = field(default_factory=TokenizerConfig)
     loss: TokenizerLossWeights = field(default_factory=TokenizerLossWeights)
     noise: ProgressiveNoise = field(default_factory=ProgressiveNoise)
@@ -52,6 +55,7 @@ class TokenizerTask:
         self.rows = self.corpus.rows("train")
         self.meter = Meter()
         self.validation = held_out(self.corpus, "val", config.validation_poses)
+        self.joint_limits = joint_limits()
         self.at, self.areas = self._surface(config.vertices)
 
     def model(self) -> nn.Module:
@@ -76,7 +80,27 @@ class TokenizerTask:
             vertices if weights.vertices else None,
             self.areas,
         )
-        return {"loss": terms.pop("total"), **terms, "perplexity": out.perplexity}
+        loss = terms.pop("total")
+        if self.config.limits:
+            terms["limits"] = self._outside_limits(model, share)
+            loss = loss + self.config.limits * terms["limits"]
+        return {"loss": loss, **terms, "perplexity": out.perplexity}
+
+    def _outside_limits(self, model: nn.Module, share: Share) -> Tensor:
+        """How far poses of random tokens are from the nearest ones inside the joint limits, in matrix entries (L1).
+
+        A code that is impossible where it stands would make the tokens a poor prior: the decoder is taught to make the
+        best of it. The codebook itself does not move.
+        """
+        plain = unwrapped(model)
+        assert isinstance(plain, PoseTokenizer)
+        size = (self.config.random_poses, plain.config.tokens)
+        tokens = torch.randint(plain.config.codes, size, generator=share.generator())
+        R = plain.decode_tokens(tokens.to(share.device))
+        still = np.broadcast_to(np.eye(3), (len(R), 1, 3, 3))
+        whole = np.concatenate([still, R.detach().cpu().double().numpy(), still, still], 1)
+        inside = torch.as_tensor(self.joint_limits.clamp(whole)[:, 1:22]).to(R)
+        return rotation_loss(R, inside)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         device = next(model.parameters()).device

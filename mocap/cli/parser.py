@@ -167,7 +167,8 @@ def arranged(arguments: list[str]) -> list[str]:
     """The command line as the parser wants it.
 
     ``--max_people=2`` becomes ``--max-people=2``, as the YAML writes it; and files go to the front, in their order,
-    because the parser lets what comes later win, and an option on the command line is meant to.
+    because the parser lets what comes later win, and an option on the command line is meant to. A command's name stays
+    before them.
     """
     dashed = [re.sub(r"^--[\w.\-]+", lambda m: m[0].replace("_", "-"), argument) for argument in arguments]
     configs: list[str] = []
@@ -178,4 +179,5 @@ def arranged(arguments: list[str]) -> list[str]:
             configs += [word, *itertools.islice(words, 1)]
         else:
             (configs if word.startswith("--config=") else rest).append(word)
-    return rest[:1] + configs + rest[1:]
+    command = [word for word in rest[:1] if not word.startswith("-")]
+    return command + configs + rest[len(command) :]

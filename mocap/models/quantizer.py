@@ -79,7 +79,8 @@ class EmaQuantizer(nn.Module):
         """Vectors (N, D) -> index of the nearest code (N,) int64."""
         squares = self.codebook.square().sum(-1)
         parts = vectors.split(_CHUNK)
-        return torch.cat([_square_distances(part, self.codebook, squares).argmin(-1) for part in parts])
+        # |v - c|^2 without |v|^2, which is the same for all codes: one pass over the distances instead of three.
+        return torch.cat([torch.addmm(squares, part, self.codebook.T, alpha=-2).argmin(-1) for part in parts])
 
     def perplexity(self, indices: Tensor) -> Tensor:
         """How many codes indices of any shape use, as () exp of the entropy: K if all are used alike, 1 if one is."""
@@ -127,10 +128,6 @@ class EmaQuantizer(nn.Module):
         if _distributed():
             dist.broadcast(first, 0)
         return first
-
-
-def _square_distances(vectors: Tensor, codebook: Tensor, squares: Tensor) -> Tensor:
-    return vectors.square().sum(-1, keepdim=True) - 2 * vectors @ codebook.T + squares
 
 
 def _perplexity(counts: Tensor) -> Tensor:

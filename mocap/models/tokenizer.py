@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from mocap.body.torch_rotations import matrix_to_rows6d, rows6d_to_matrix
 from mocap.errors import MocapError
 from mocap.models.quantizer import EmaQuantizer
-from mocap.models.weights import load_weights
+from mocap.models.weights import load_weights, read_weights, write_weights
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,7 @@ class TokenizerConfig:
 PAPER = TokenizerConfig()
 
 
-@dataclass(frozen=True)
-class Reconstruction:
+class Reconstruction(NamedTuple):
     """A pose after encoding, quantising and decoding."""
 
     R: Tensor  # (B, 21, 3, 3)
@@ -156,12 +154,11 @@ _TRAINING_STATE = ("quantizer.code_sum", "quantizer.code_count", "quantizer.init
 
 
 def save_tokenizer(tokenizer: PoseTokenizer, path: Path, notes: Mapping[str, Any], half: bool = False) -> None:
-    """Writes ``path`` (.npz, float16 with ``half``) and beside it a .json with the sizes and ``notes``."""
-    weights = {key: value.detach().cpu().numpy() for key, value in tokenizer.weights().items()}
-    arrays = {key: value.astype(np.float16) if half else value for key, value in weights.items()}
-    np.savez(path, **arrays)
-    sidecar = {"config": asdict(tokenizer.config), **notes}
-    path.with_suffix(".json").write_text(json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Writes ``path`` (.npz with the sizes inside, float16 with ``half``) and beside it a .json with ``notes``."""
+    config = asdict(tokenizer.config)
+    write_weights(path, config, tokenizer.weights(), half)
+    sidecar = json.dumps({**notes, "config": config}, indent=1, ensure_ascii=False)
+    path.with_suffix(".json").write_text(sidecar + "\n", encoding="utf-8")
 
 
 def load_tokenizer(path: Path, expected: TokenizerConfig | None = None) -> PoseTokenizer:
@@ -171,26 +168,18 @@ def load_tokenizer(path: Path, expected: TokenizerConfig | None = None) -> PoseT
         expected: The sizes that the caller is made for.
 
     Raises:
-        MocapError: a file is missing or unreadable, or the tokenizer has other sizes than expected (says both).
+        MocapError: the file is missing or unreadable, or the tokenizer has other sizes than expected (says both).
     """
-    config = _read_config(path.with_suffix(".json"))
+    sizes, weights = read_weights(path, "a tokenizer")
+    try:
+        config = TokenizerConfig(**sizes)
+    except TypeError as error:
+        raise MocapError(f"{path}: expected a tokenizer's sizes, found {sizes} ({error})") from error
     if expected is not None and expected != config:
         raise MocapError(f"{path}: expected a tokenizer of {expected}, found one of {config}")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            weights = {key: torch.from_numpy(file[key].astype(np.float32)) for key in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise MocapError(f"{path}: expected a tokenizer's weights (.npz), found none: {error}") from error
     tokenizer = PoseTokenizer(config)
     tokenizer.load(weights, str(path))
     return tokenizer.eval()
-
-
-def _read_config(path: Path) -> TokenizerConfig:
-    try:
-        return TokenizerConfig(**json.loads(path.read_text(encoding="utf-8"))["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MocapError(f"{path}: expected the tokenizer's sizes under 'config', found {error!r}") from error
 
 
 class _ResidualStack(nn.Module):

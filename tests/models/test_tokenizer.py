@@ -13,6 +13,7 @@ from torch import Tensor
 from mocap.body.torch_rotations import axis_angle_to_matrix, geodesic_angle, random_rotations
 from mocap.errors import MocapError
 from mocap.models.tokenizer import PAPER, PoseTokenizer, TokenizerConfig, load_tokenizer, save_tokenizer
+from mocap.models.weights import write_weights
 
 SMALL = TokenizerConfig(tokens=20, codes=32, code_dim=8, width=12, upsamples=2, decoder_stages=2)
 
@@ -139,16 +140,22 @@ def test_a_tokenizer_of_another_size_says_both_sizes(tmp_path: Path) -> None:
         PoseTokenizer(replace(SMALL, codes=64)).load(tokenizer().weights(), "t.npz")
 
 
+def test_the_file_is_enough(tmp_path: Path) -> None:
+    save_tokenizer(tokenizer(), tmp_path / "t.npz", {"data": "random"}, half=True)
+    assert json.loads((tmp_path / "t.json").read_text())["config"]["tokens"] == 20
+    (tmp_path / "t.json").unlink()
+    assert load_tokenizer(tmp_path / "t.npz").config == SMALL
+
+
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "t.npz"
-    with pytest.raises(MocapError, match=r"t\.json: expected the tokenizer's sizes"):
+    with pytest.raises(MocapError, match=r"t\.npz: expected the weights of a tokenizer .*found no such file"):
         load_tokenizer(path)
-    save_tokenizer(tokenizer(), path, {})
     path.write_bytes(b"PK no archive")
-    with pytest.raises(MocapError, match=r"t\.npz: expected a tokenizer's weights"):
+    with pytest.raises(MocapError, match=r"t\.npz: expected the weights of a tokenizer"):
         load_tokenizer(path)
-    path.with_suffix(".json").write_text('{"config": {"tokenz": 3}}')
-    with pytest.raises(MocapError, match="tokenz"):
+    write_weights(path, {"tokenz": 3}, tokenizer().weights())
+    with pytest.raises(MocapError, match=r"expected a tokenizer's sizes.*tokenz"):
         load_tokenizer(path)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mocap.body.torch_rotations import axis_angle_to_matrix, random_rotations
+from mocap.body.torch_rotations import axis_angle_to_matrix, geodesic_angle, random_rotations
 from mocap.errors import MocapError
 from training.noise import ProgressiveNoise
 from training.projection import perspective
@@ -109,6 +109,35 @@ def test_a_share_of_joints_is_replaced() -> None:
     assert replaced.float().mean().item() == pytest.approx(0.1, abs=0.01)  # half of the share at half of the noise
     angle = rotation_loss(found[replaced], torch.eye(3).expand_as(found[replaced]), "geodesic").item()
     assert angle == pytest.approx(math.pi / 2 + 2 / math.pi, abs=0.06)  # of uniformly random rotations
+
+
+def test_more_joints_are_far_off_as_training_goes_on() -> None:
+    R = torch.eye(3).expand(500, 21, 3, 3)
+    noise = ProgressiveNoise(joints=0.3, start=1e-3, growth=3.0, every=1000, most=0.1, replaced=0.2)
+
+    def share(iteration: int) -> tuple[float, float]:
+        """Joints that are turned at all, and joints turned by more than half a radian."""
+        found = noise(R, iteration, torch.Generator().manual_seed(iteration))
+        angle = geodesic_angle(found, R)
+        return float((angle > 0).float().mean()), float((angle > 0.5).float().mean())
+
+    turned, far = zip(*(share(iteration) for iteration in (0, 2000, 3000, 4000, 10_000)), strict=True)
+    assert list(far) == sorted(far)
+    assert far[0] < 0.01
+    assert far[-1] == pytest.approx(0.2, abs=0.02)
+    assert turned[0] == pytest.approx(0.3, abs=0.02)
+    assert turned[-1] == pytest.approx(0.3 + 0.7 * 0.2, abs=0.02)
+    assert far[-1] == pytest.approx(share(10**7)[1], abs=0.02)  # and no more than that
+
+
+def test_the_loss_is_against_the_clean_pose() -> None:
+    """A network that only copies its input pays for the noise: the target has none of it."""
+    noise, target = ProgressiveNoise(joints=1.0, start=0.2), R_TRUE.clone()
+    weights = TokenizerLossWeights(joints=0.0)
+    copied = noise(target, 0, torch.Generator().manual_seed(5))
+    paid = tokenizer_losses(weights, (copied, target), torch.tensor(0.0))["total"].item()
+    assert paid > 1.0
+    assert tokenizer_losses(weights, (R_TRUE, target), torch.tensor(0.0))["total"].item() == 0.0
 
 
 def test_the_same_generator_gives_the_same_noise() -> None:

@@ -70,7 +70,16 @@ class Track:
 
     def sway(self, scale: float = 1.0) -> None:
         """Slow noise on whatever is set, and on torso, head and pelvis: nobody holds still."""
-        small = {"bend": 1.5, "side": 1.5, "twist": 2.0, "nod": 2.5, "turn": 4.0, "tilt": 2.0, "roll": 0.6, "pitch": 0.8}
+        small = {
+            "bend": 1.5,
+            "side": 1.5,
+            "twist": 2.0,
+            "nod": 2.5,
+            "turn": 4.0,
+            "tilt": 2.0,
+            "roll": 0.6,
+            "pitch": 0.8,
+        }
         for name in small:
             self.curves.setdefault(name, np.zeros_like(self.t))
         for name, curve in self.curves.items():

@@ -214,7 +214,22 @@ class _Parser:
             if rotations:
                 R[:, joint] = _rotations("".join(channels[i][0] for i in rotations), block[:, rotations])
         offsets = np.array(self.offsets)
+        moved = [j for j, channels in enumerate(self.channels) if j and _num_positions(channels) == 3]
+        if moved and _are_moves(p[:, moved], offsets[moved]):
+            p[:, moved] += offsets[moved]
         return Bvh(self.path, tuple(self.names), tuple(self.parents), offsets, self.end_sites, fps, R, p)
+
+
+def _num_positions(channels: list[str]) -> int:
+    return sum(channel.endswith("position") for channel in channels)
+
+
+def _are_moves(p: NDArray[np.float64], offsets: NDArray[np.float64]) -> bool:
+    """Whether position channels (T, J, 3) below the root are moves from OFFSET, not in its place, as in Blender.
+
+    No file says which it means. Bones hardly change their length, so the reading with the smaller change is right.
+    """
+    return bool(np.nanmedian(np.abs(p), 0).sum() < np.nanmedian(np.abs(p - offsets), 0).sum())
 
 
 def _rotations(order: str, degrees: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -46,6 +46,13 @@ class Markers:
                 points[:, column] = self.points[:, self.labels.index(label)]
         return replace(self, labels=tuple(labels), points=points)
 
+    def exchange(self, one: str, other: str) -> Markers:
+        """The same recording with two labels exchanged."""
+        order = np.arange(len(self.labels))
+        pair = [self.labels.index(one), self.labels.index(other)]
+        order[pair] = pair[::-1]
+        return replace(self, points=self.points[:, order])
+
     def cut(self, first: int, stop: int) -> Markers:
         """The frames from ``first`` to before ``stop``."""
         return replace(self, points=self.points[first:stop])
@@ -85,7 +92,7 @@ def read_c3d(path: Path) -> Markers:
     if not len(labels) or len(seen) == 0:
         raise MocapError(f"{path}: expected labelled markers that are seen, found {len(names)} labels and none seen")
     points = points[seen[0] : seen[-1] + 1]
-    up = up_axis(labels, points, (_value(point, "Y_SCREEN") + [""])[0], str(path))
+    up = up_axis(labels, points, _first(point, "Y_SCREEN"), str(path))
     return Markers(path.stem, actor, _rate(path, point), tuple(labels), to_y_up(points, up))
 
 
@@ -104,8 +111,12 @@ def _value(group: dict, name: str) -> list[str]:
     return list(group[name]["value"]) if name in group else []
 
 
+def _first(group: dict, name: str) -> str:
+    return str(next(iter(_value(group, name)), ""))
+
+
 def _metres_per_unit(path: Path, point: dict) -> float:
-    unit = str((_value(point, "UNITS") + [""])[0]).strip().lower()
+    unit = _first(point, "UNITS").strip().lower()
     if unit not in _METRES:
         raise MocapError(f"{path}: expected POINT:UNITS to be one of {', '.join(_METRES)}, found {unit!r}")
     return _METRES[unit]
@@ -113,7 +124,7 @@ def _metres_per_unit(path: Path, point: dict) -> float:
 
 def _rate(path: Path, point: dict) -> float:
     rate = float(np.ravel(point["RATE"]["value"])[0]) if len(np.ravel(point["RATE"]["value"])) else 0.0
-    if not rate > 0:
+    if not 0 < rate < np.inf:
         raise MocapError(f"{path}: expected POINT:RATE above 0, found {rate}")
     return rate
 
@@ -132,7 +143,8 @@ def _clean(names: Sequence[str], points: Float) -> tuple[list[str], Float, str]:
     for index, columns in enumerate(pieces.values()):
         for column in sorted(columns, key=lambda c: -np.isfinite(points[:, c, 0]).sum()):
             joined[:, index] = np.where(np.isnan(joined[:, index]), points[:, column], joined[:, index])
-    return list(pieces), joined, max(votes, key=lambda actor: votes[actor], default="")
+    actor = max(votes, key=lambda prefix: votes[prefix], default="")
+    return list(pieces), joined, re.sub(r"\W+", "_", actor)  # it names a folder
 
 
 def up_axis(labels: Sequence[str], points: Float, header: str, name: str) -> str:

@@ -65,7 +65,7 @@ def heading(R_world_pelvis: NDArray[np.float32]) -> NDArray[np.float32]:
     Undefined only where the body is turned by exactly 180 degrees about a horizontal axis; zero is returned there.
     """
     quat = matrix_to_quat_xyzw(R_world_pelvis)
-    return 2 * np.arctan2(quat[..., 1], quat[..., 3])
+    return np.asarray(2 * np.arctan2(quat[..., 1], quat[..., 3]))
 
 
 def remove_heading(R_parent_joint: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,7 +9,8 @@ import re
 
 # ACCAD's three actors, by the prefixes of the recordings. The martial arts (E.., G..) are the third actor's.
 _ACCAD = (("training_model01", "female1"), ("training_model05", "male1"), ("training_model10", "male2"),
-          ("female", "female1"), ("male1", "male1"), ("male2", "male2"))  # fmt: skip
+          ("female", "female1"), ("male1", "male1"), ("male2", "male2"),
+          ("martialarts", "male2"))  # fmt: skip
 _ACCAD_MARTIAL_ARTS = re.compile(r"[eg]\d+[_-]")
 _CMU = re.compile(r"0*(\d{1,3})[_-]\d{1,2}")  # subject_trial: 01_01, 005_12, 01-01_v01
 
@@ -46,7 +47,8 @@ def subject_of(source: str, clip: str) -> str:
     if source.startswith("cmu"):
         found = _CMU.match(stem)
         return f"cmu/{int(found[1]):02d}" if found else f"cmu/{stem.rstrip('0123456789')}"
-    return f"{source}/{stem}"
+    numbered = re.search(r"subject_?(\d+)", stem)  # LAFAN1: walk1_subject5
+    return f"{source}/subject{numbered[1]}" if numbered else f"{source}/{stem}"
 
 
 def _accad(stem: str) -> str:

@@ -1,0 +1,130 @@
+"""Build the motion corpus: recorded, recombined and scripted motion, for training the pose prior.
+
+    python -m training.fit_markers ../shared/mocap/c3d --out out/markers     (once)
+    python -m training.make_corpus --seed 0 --output out/corpus
+
+The same seed and data give the same corpus. Test, validation and out-of-distribution sets hold recorded motion only.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from mocap.config import option
+from training.corpus.distribution import describe, heading_free_joints
+from training.corpus.jobs import POSES_PER_JOB, SEQUENCES_PER_JOB, Job, Maker, Piece, Result, held_out, recorded
+from training.corpus.recombine import FPS, make_bank, with_mirror_images
+from training.corpus.scripted import KINDS, scripted
+from training.corpus.sources import read_recorded
+from training.corpus.store import write_corpus
+from training.corpus.thinning import thin
+from training.datasets.motion import Motion
+from training.datasets.splits import SPLITS, split_of
+from training.options import run
+
+FINE_M = 0.03  # m: how far recorded poses differ that are trained on
+_MATERIAL = 100_000  # index of the scripted clips that only serve as material, beyond any job's
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """How much of what goes into the corpus."""
+
+    seed: int = option(0, "the same seed and data give the same corpus", "N", low=0)
+    shared: str = option("../shared", "folder with mocap/*_smpl22*.npz", "DIR")
+    markers: str = option("out/markers", "folder that training.fit_markers wrote", "DIR")
+    output: str = option("out/corpus", "folder to write", "DIR")
+    scripted: int = option(80, "clips of each kind of scripted motion", "N", low=0)
+    sequences: int = option(9_000, "recombined sequences", "N", low=0)
+    poses: int = option(560_000, "recombined single poses, before impossible ones are dropped", "N", low=0)
+    processes: int = option(0, "processes; 0: as many as there are cores", "N", low=0)
+
+
+def make_corpus(config: CorpusConfig) -> None:
+    """Build and write the corpus."""
+    data = read_recorded(Path(config.shared), Path(config.markers))
+    split = {name: [m for m in data.motions if split_of(m) == name] for name in SPLITS}
+    results = [recorded(m, m.name if n % 2 == 0 else f"{m.name}/mirrored", 0)
+               for n, m in enumerate(with_mirror_images(split["train"]))]  # fmt: skip
+    results += _synthesize(config, split["train"])
+    results += [held_out(m, SPLITS.index(name)) for name in SPLITS[1:] for m in split[name]]
+    pieces = [piece for result in results for piece in result.pieces if piece.num_frames]
+    rows = training_rows(pieces)
+    description = describe(asdict(config), pieces, rows, results, data)
+    write_corpus(Path(config.output), pieces, rows, description)
+    print(summary(description))
+
+
+def _synthesize(config: CorpusConfig, motions: list[Motion]) -> list[Result]:
+    """Scripted and recombined motion, by as many processes as there are cores."""
+    jobs = [Job(kind, n) for kind in KINDS for n in range(config.scripted)]
+    jobs += [Job("sequence", n) for n in range(-(-config.sequences // SEQUENCES_PER_JOB))]
+    jobs += [Job("poses", n) for n in range(-(-config.poses // POSES_PER_JOB))]
+    maker = Maker(make_bank(with_mirror_images(motions), _material(config.seed)), config.seed)
+    processes = config.processes or os.cpu_count() or 1
+    if processes == 1:
+        return [maker(job) for job in tqdm(jobs, desc="synthesizing", unit="job")]
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # of the processes: they share the cores already
+    with multiprocessing.get_context("spawn").Pool(processes, _become, (maker,)) as pool:
+        return list(tqdm(pool.imap(_work, jobs, chunksize=8), "synthesizing", len(jobs), unit="job"))
+
+
+_maker: Maker | None = None  # of this process
+
+
+def _become(maker: Maker) -> None:
+    global _maker
+    _maker = maker
+
+
+def _work(job: Job) -> Result:
+    assert _maker is not None
+    return _maker(job)
+
+
+def _material(seed: int) -> list[Motion]:
+    """Scripted clips whose parts are recombined with recorded ones."""
+    return [scripted(kind, (seed, _MATERIAL + n), FPS) for kind in KINDS for n in range(4)]
+
+
+def training_rows(pieces: list[Piece]) -> dict[str, NDArray[np.int64]]:
+    """Which training frames differ from each other: ``distinct`` at 8 cm among all (sequences looked at five times a
+    second), and ``train_rows``: those and recorded frames that differ by 3 cm.
+    """
+    recorded_rows, other_rows, start = [], [], 0
+    for piece in pieces:
+        if piece.split == 0:
+            step = 1 if piece.fps == 0 else 6
+            (recorded_rows if piece.kind == "recorded" else other_rows).append(
+                np.arange(start, start + piece.num_frames, step)
+            )
+        start += piece.num_frames
+    quats = np.concatenate([p.quat_wxyz for p in pieces])
+    own = np.concatenate(recorded_rows) if recorded_rows else np.zeros(0, np.int64)
+    rows = np.concatenate([own, *other_rows])
+    joints = heading_free_joints(quats[rows])
+    distinct = rows[thin(joints, progress=True)]
+    fine = own[thin(joints[: len(own)], FINE_M)]
+    return {"distinct": distinct, "train_rows": np.union1d(distinct, fine)}
+
+
+def summary(description: dict[str, object]) -> str:
+    """A line for the terminal."""
+    return f"{description['distinct']} distinct poses, {description['hours']} hours of sequences in training"
+
+
+def main() -> int:
+    """Command line."""
+    return run(CorpusConfig, __doc__ or "", make_corpus)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
