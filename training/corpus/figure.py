@@ -213,10 +213,13 @@ def _reaching_arm(f: Figure, side: str, sign: float) -> None:
 
 
 def _elbow_pole(line: Float, sign: float, out: Float) -> Float:
-    """Where the elbow points (T, 3): down, out and back in the chest's frame, turned about the line by arm_out, deg."""
+    """Where the elbow points (T, 3): down, out and back in the chest's frame, turned about the line by arm_out, deg.
+
+    The more out, the higher the hand: along the upright arm of a hand behind the head, down would say nothing.
+    """
     x = line / np.linalg.norm(line, axis=-1, keepdims=True)
-    down = np.broadcast_to(np.array([sign * 0.35, -1.0, -0.45]), x.shape)
-    basis = frame(x, down)
+    out_of_side = sign * (0.35 + np.clip(x[:, 1], 0, 1))
+    basis = frame(x, np.stack([out_of_side, -np.ones(len(x)), np.full(len(x), -0.45)], -1))
     turn = np.radians(sign * out)[:, None]
     return np.cos(turn) * basis[..., 1] + np.sin(turn) * basis[..., 2]
 

@@ -129,12 +129,12 @@ def sit_up(t: Track) -> None:
             t.set(f"{side}_hand_x", sign * 0.1)
             t.set(f"{side}_hand_y", 0.29, 0.33)
             t.set(f"{side}_hand_z", -0.03, 0.03)
-            t.set(f"{side}_arm_out", 70, 105)
+            t.set(f"{side}_arm_out", 52, 76)
         elif style == 1:
-            t.set(f"{side}_hand_x", -sign * 0.08)
-            t.set(f"{side}_hand_y", -0.08 if side == "left" else 0.0)
-            t.set(f"{side}_hand_z", 0.21 if side == "left" else 0.26)
-            t.set(f"{side}_arm_out", 10, 25)
+            t.set(f"{side}_hand_x", -sign * 0.05)
+            t.set(f"{side}_hand_y", -0.14 if side == "left" else -0.02)
+            t.set(f"{side}_hand_z", 0.23 if side == "left" else 0.29)
+            t.set(f"{side}_arm_out", 70, 100)
         else:
             t.curves[f"{side}_flex"] = 15 + t.draw(40, 80) * up
             t.set(f"{side}_abduct", 8, 20)
@@ -162,7 +162,7 @@ def legs_in_air(t: Track) -> None:
             t.set(f"{side}_hand_x", sign * 0.1)
             t.set(f"{side}_hand_y", 0.3)
             t.set(f"{side}_hand_z", 0.0)
-            t.set(f"{side}_arm_out", 70, 105)
+            t.set(f"{side}_arm_out", 52, 76)
 
 
 def lie_on_side(t: Track) -> None:

@@ -94,12 +94,12 @@ def sit_touch(t: Track) -> None:
     """Phone, cup, glasses, scratching: one or both hands at the head or the body."""
     sit(t)
     look(t)
-    for side in SIDES:  # hands rest on the thighs until they are needed
-        sign = 1.0 if side == "left" else -1.0
-        for axis, low, high in (("x", 0.14, 0.2), ("y", -0.3, -0.26), ("z", 0.2, 0.3)):
-            t.wander(f"{side}_hand_{axis}", *((sign * low, sign * high) if axis == "x" else (low, high)), 3)
+    for side, sign in (("left", 1.0), ("right", -1.0)):  # hands rest on the thighs until they are needed
+        t.wander(f"{side}_hand_x", 0.16 * sign, 0.2 * sign, 3)
+        t.wander(f"{side}_hand_y", -0.22, -0.18, 3)
+        t.wander(f"{side}_hand_z", 0.24, 0.32, 3)
         t.wander(f"{side}_arm_out", 0, 30, 3)
-    hands_to_body(t)
+    hands_to_body(t, rest=(0.18, -0.2, 0.28, 12))
 
 
 def sit_reach(t: Track) -> None:

@@ -50,8 +50,8 @@ def talking_hands(t: Track, sides: tuple[str, ...] = SIDES, every: float = 0.7) 
         for axis, (low, high) in names.items():
             own = t.random_walk(low, high, every)
             if together and n:
-                other = t.curves[f"{sides[0]}_hand_{axis}"] * (-1 if axis == "x" else 1)
-                own = 0.75 * other + 0.25 * own
+                other = t.curves[f"{sides[0]}_hand_{axis}"]
+                own = 0.75 * (np.abs(other) if axis == "x" else other) + 0.25 * own
             t.curves[f"{side}_hand_{axis}"] = own * (sign if axis == "x" else 1)
         t.wander(f"{side}_arm_out", -5, 45, 2)
         t.wander(f"{side}_pronate", -85, 40, every)
@@ -155,12 +155,12 @@ def _exercise_arms(t: Track, effort: Float) -> None:
         elif style in (1, 2, 3):
             low, high = (
                 ((0.03, -0.14, 0.2), (0.07, 0.0, 0.3)),
-                ((0.17, -0.36, 0.0), (0.21, -0.3, 0.05)),
-                ((0.09, 0.27, -0.06), (0.12, 0.32, 0.0)),
+                ((0.2, -0.35, 0.0), (0.23, -0.3, 0.04)),
+                ((0.1, 0.28, -0.05), (0.12, 0.32, -0.01)),
             )[style - 1]
             for axis, a, b in zip("xyz", low, high, strict=True):
                 t.wander(f"{side}_hand_{axis}", *((sign * a, sign * b) if axis == "x" else (a, b)), 3)
-            t.set(f"{side}_arm_out", *((30, 60) if style != 3 else (80, 110)))
+            t.set(f"{side}_arm_out", *((30, 60), (-35, -10), (52, 76))[style - 1])
         elif style == 4:
             t.curves[f"{side}_abduct"] = 20 + t.draw(100, 145) * effort
             t.set(f"{side}_elbow", 5, 30)
@@ -293,11 +293,11 @@ def kick(t: Track) -> None:
         t.wander(f"{arm}_elbow", 15, 100, 1)
 
 
-HEAD_SPOTS = {  # where a hand goes at head and trunk: x outward, y up, z forward of the chest (m), elbow out (deg)
-    "ear": (0.11, 0.31, 0.07, 30), "chin": (0.04, 0.17, 0.16, 10), "mouth": (0.05, 0.24, 0.2, 35),
-    "brow": (0.1, 0.38, 0.16, 60), "neck": (0.1, 0.24, -0.05, 75), "crown": (0.06, 0.5, 0.06, 80),
-    "heart": (-0.02, 0.02, 0.2, 30), "hip": (0.22, -0.33, 0.02, 70), "belly": (0.03, -0.22, 0.19, 35),
-    "back": (0.1, -0.3, -0.2, 55), "other_arm": (-0.13, -0.08, 0.22, 20),
+HEAD_SPOTS = {  # where a wrist goes at head and trunk: x outward, y up, z forward of the chest (m), elbow out (deg)
+    "ear": (0.13, 0.29, 0.07, 55), "chin": (0.08, 0.08, 0.22, 40), "mouth": (0.09, 0.16, 0.24, 40),
+    "brow": (0.12, 0.36, 0.18, 45), "nape": (0.12, 0.29, -0.03, 62), "crown": (0.1, 0.48, 0.06, 40),
+    "heart": (0.0, 0.0, 0.22, 65), "hip": (0.22, -0.33, 0.02, -20), "belly": (0.06, -0.22, 0.2, 50),
+    "back": (0.1, -0.3, -0.2, -40), "other_arm": (-0.13, -0.08, 0.24, 95),
 }  # fmt: skip
 
 
@@ -310,7 +310,8 @@ def touch(t: Track) -> None:
     hands_to_body(t)
 
 
-def hands_to_body(t: Track) -> None:
+def hands_to_body(t: Track, rest: tuple[float, float, float, float] = (0.24, -0.3, 0.14, 10)) -> None:
+    """One hand or both go to spots of HEAD_SPOTS and, now and then, to the rest spot (same order of numbers)."""
     sides = SIDES if t.chance(0.5) else (str(t.rng.choice(SIDES)),)
     same = t.chance(0.6)
     names = list(HEAD_SPOTS)
@@ -320,8 +321,8 @@ def hands_to_body(t: Track) -> None:
         spots = order if same else [str(t.rng.choice(names)) for _ in order]
         times, rows = [], []
         for n, spot in enumerate(spots):
-            rest = (0.24, -0.3, 0.14, 10) if (n % 3 == 2 or t.chance(0.2)) else HEAD_SPOTS[spot]
-            row = np.array(rest) + t.rng.normal(0, [0.015, 0.02, 0.015, 10])
+            place = rest if (n % 3 == 2 or t.chance(0.2)) else HEAD_SPOTS[spot]
+            row = np.array(place) + t.rng.normal(0, [0.015, 0.02, 0.015, 10])
             row[0] *= sign
             times += [2.0 * n + t.draw(0, 0.3), 2.0 * n + t.draw(0.9, 1.4)]
             rows += [row, row + t.rng.normal(0, [0.01, 0.01, 0.01, 4])]
