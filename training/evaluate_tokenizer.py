@@ -22,6 +22,8 @@ from torch import Tensor
 from mocap.body.joint_limits import joint_limits
 from mocap.body.model import Body, load_body
 from mocap.body.skeleton import JOINT_NAMES
+from mocap.body.torch_rotations import random_rotations
+from mocap.errors import MocapError
 from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig
 from training.datasets.corpus import Corpus
 from training.harness import load_weights
@@ -33,7 +35,15 @@ Array = NDArray[np.float64]
 
 
 def load_run(folder: Path, device: torch.device | None = None) -> PoseTokenizer:
-    """The best tokenizer of a run of ``training.train_tokenizer``, in evaluation mode."""
+    """The best tokenizer of a run of ``training.train_tokenizer``, in evaluation mode.
+
+    Raises:
+        MocapError: there is no such run, or it was not validated yet.
+    """
+    if not (folder / "run.json").is_file():
+        raise MocapError(
+            f"{folder}: expected a run of training.train_tokenizer with run.json, found none; train it first"
+        )
     note = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     model = PoseTokenizer(TokenizerConfig(**note["network"]))
     load_weights(folder / "best.ckpt", model, note["network"])
@@ -106,15 +116,9 @@ def robustness(model: PoseTokenizer, poses: Tensor, meter: Meter, seed: int = 0)
 
 def poison(R: Tensor, generator: torch.Generator) -> Tensor:
     """Each joint with a chance of a tenth a uniformly random rotation."""
-    quat = torch.randn(*R.shape[:2], 4, generator=generator)
-    w, x, y, z = (quat / quat.norm(dim=-1, keepdim=True)).unbind(-1)
-    rows = [
-        torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)], -1),
-        torch.stack([2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)], -1),
-        torch.stack([2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], -1),
-    ]
+    others = random_rotations(R.shape[:2], generator).to(R)
     chosen = torch.rand(R.shape[:2], generator=generator) < POISONED
-    return torch.where(chosen[..., None, None].to(R.device), torch.stack(rows, -2).to(R), R)
+    return torch.where(chosen[..., None, None].to(R.device), others, R)
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ _SHORTEST = 5  # frames
 _LOST = 0.04  # m: a frame whose median residual is larger is lost
 _SWAPPED = 0.045  # m: a marker whose median residual is larger over a whole recording may have another one's label
 _NEIGHBOURS = 6  # markers whose label it may be
-_EXPLAINS = 0.5  # an exchange of labels has to bring the energy down to this share
+_EXPLAINS = 0.35  # an exchange of labels has to bring the energy down to this share
 _FAR, _LIMB = 0.1, 3  # m; and so is one in which this many more markers are this far off than usual: a limb went astray
 
 
@@ -147,7 +147,8 @@ def with_own_labels(
 
     Returns the recording, its poses in the frames ``keys``, and what was exchanged.
     """
-    point, exchanged = _fit_keys(model, subject, markers, keys), []
+    point = _fit_keys(model, subject, markers, keys)
+    exchanged: list[str] = []
     while True:
         trials = {pair: markers.exchange(*pair) for pair in _suspects(markers, point, keys)}
         fits = {pair: _fit_keys(model, subject, trial, keys) for pair, trial in trials.items()}

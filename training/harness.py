@@ -202,7 +202,11 @@ class _Run:
         decay = config.ema_decay
         self.ema = AveragedModel(network, multi_avg_fn=_moving_average(decay)) if decay else None
         optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
+            network.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=config.weight_decay,
+            fused=True,
         )
         self.model, self.optimizer = fabric.setup(network, optimizer)
         if self.ema is not None:
@@ -343,7 +347,7 @@ class _Run:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The network without Fabric's and DDP's wrappers, for its other methods. Losses through it train it all the same."""
+    """The network without Fabric's and DDP's wrappers, for its other methods; losses through them train it too."""
     while isinstance(model, (_FabricModule, nn.parallel.DistributedDataParallel)):
         model = model.module
     return model

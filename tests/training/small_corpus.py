@@ -29,6 +29,9 @@ def write_small_corpus(folder: Path) -> None:
         split=np.arange(4, dtype=np.int8),
         source=np.zeros(4, np.int16),
         kind=np.zeros(4, np.int16),
-        names=np.array(list(SPLITS)),
+        name=np.array(list(SPLITS)),
+        source_names=np.array(["random"]),
+        kind_names=np.array(["recorded"]),
+        train_rows=np.arange(SPLITS["train"]),
     )
     (folder / "corpus.json").write_text(json.dumps({"seed": 0, "counts": SPLITS}))

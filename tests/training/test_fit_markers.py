@@ -79,6 +79,7 @@ def test_a_known_subject_is_posed_to_millimetres(model: MarkerModel, walker: Wal
     assert joint_errors_mm(fitted, walker).mean() < 4
     assert 1000 * np.median(fitted.residual) < 2.5
     assert fitted.valid.all()
+    assert fitted.exchanged == ()
 
 
 def test_noise_gaps_and_swapped_labels(model: MarkerModel, walker: Walker) -> None:
@@ -89,6 +90,14 @@ def test_noise_gaps_and_swapped_labels(model: MarkerModel, walker: Walker) -> No
     swapped = fitted.residual[8:16, model.markers.labels.index("LWRA")]
     assert np.nanmin(swapped) > 0.1  # the pose does not follow the wrong label, and the residual shows it
     assert np.isnan(fitted.residual[~fitted.markers.seen]).all()
+
+
+def test_labels_swapped_throughout_are_found(model: MarkerModel, walker: Walker) -> None:
+    right = markers_of(model, walker.points)
+    fitted = fit_recording(model, walker.subject, right.exchange("LWRA", "LWRB"))
+    assert fitted.exchanged == ("LWRA-LWRB",)
+    np.testing.assert_array_equal(fitted.markers.points, right.points)
+    assert joint_errors_mm(fitted, walker).mean() < 4
 
 
 def test_shape_and_marker_places_of_an_unknown_subject(model: MarkerModel) -> None:

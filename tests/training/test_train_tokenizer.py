@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tests.training.small_corpus import write_small_corpus
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +103,9 @@ def test_a_run_of_another_size_is_not_continued(folder: Path, whole: Path) -> No
         sys.executable, "-m", "training.train_tokenizer", "--config", str(folder / "config.yaml"),
         "--corpus", str(folder / "corpus"), "--train.out", str(whole), "--network.codes", "32",
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert "'codes': 32" in done.stderr
     assert "'codes': 16" in done.stderr
@@ -110,7 +113,9 @@ def test_a_run_of_another_size_is_not_continued(folder: Path, whole: Path) -> No
 
 def test_no_corpus(folder: Path) -> None:
     command = [sys.executable, "-m", "training.train_tokenizer", "--corpus", str(folder / "none")]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "training.make_corpus" in done.stderr

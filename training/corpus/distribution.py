@@ -104,7 +104,8 @@ def _raw(motions: Sequence[Motion]) -> dict[str, Any]:
         own = [m for m in motions if m.source == source]
         joints = np.concatenate([heading_free(m.R_parent_joint) for m in own])
         table[source] = {
-            "clips": len(own), "hours": round(total_hours(own), 3), "frames": len(joints), "distinct": len(thin(joints)),
+            "clips": len(own), "hours": round(total_hours(own), 3), "frames": len(joints),
+            "distinct": len(thin(joints)),
         }  # fmt: skip
     train = [m for m in motions if split_of(m) == "train"]
     R = np.concatenate([m.R_parent_joint for m in train]) if train else np.zeros((0, 22, 3, 3), np.float32)

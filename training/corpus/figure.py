@@ -225,7 +225,7 @@ def _elbow_pole(line: Float, sign: float, out: Float) -> Float:
 
 
 def _palm_down(f: Figure, side: str, sign: float, R_chest: Float, R_fore: Float) -> None:
-    """The palm on a horizontal surface, fingers towards palm_yaw (deg, 0 ahead of the body); twist shared by the forearm."""
+    """The palm on a horizontal surface, fingers towards palm_yaw (deg, 0 ahead); the forearm takes most twist."""
     yaw = f.get("yaw") + sign * f.get(f"{side}_palm_yaw")
     fingers = rotation("y", yaw)[..., 2]
     up = np.broadcast_to(np.array([0.0, 1.0, 0.0]), fingers.shape)

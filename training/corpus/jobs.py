@@ -1,4 +1,4 @@
-"""The pieces that the corpus is built from, each from its own seed: the same whatever process makes it, in any order."""
+"""The pieces that the corpus is built from, each from its own seed: the same whichever process makes them."""
 
 from __future__ import annotations
 

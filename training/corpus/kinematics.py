@@ -64,7 +64,7 @@ def lowest_point(joints: Float, R_global: Float, parts: slice = slice(None)) -> 
 def on_floor(motion: Motion) -> Motion:
     """Shifts the motion so that it stands on Y = 0: the floor is the 3rd percentile of the body's lowest point.
 
-    Jumps keep their height. Frames that would sink below the floor are lifted, the lift spread over a third of a second.
+    Jumps keep their height. Frames below the floor are lifted, the lift spread over a third of a second.
     """
     joints, R_global = forward(motion.R_parent_joint, motion.p_world_root)
     low = lowest_point(joints, R_global)

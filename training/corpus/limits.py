@@ -14,7 +14,7 @@ from training.corpus.penetration import TOLERANCE, self_penetrates
 from training.datasets.motion import NUM_BODY_JOINTS
 
 SLACK_DEG = 10.0  # a joint so far outside is brought to its limit; a frame with one further outside is dropped
-# The ends of limbs and head are always brought to their limit: nothing else moves with them, and sources are worst there.
+# The ends of limbs and head are always brought to their limit: little moves with them, and sources are worst there.
 _ENDS = tuple(JOINT[name] for name in ("left_wrist", "right_wrist", "left_ankle", "right_ankle", "neck", "head"))
 
 

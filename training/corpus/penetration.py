@@ -49,7 +49,7 @@ _LEG = ("thigh", "shank", "foot")
 
 
 def _pairs() -> list[tuple[str, str]]:
-    """Pairs that can meet: arm with trunk, leg or other arm, leg with leg, shank with trunk. Neighbours are left out."""
+    """Pairs that can meet: arm with trunk, leg or other arm, leg with leg, shank with trunk. Neighbours left out."""
     pairs: list[tuple[str, str]] = []
     for side in ("left", "right"):
         pairs += [(f"{side}_{arm}", trunk) for arm in ("forearm", "hand") for trunk in _TRUNK]

@@ -9,14 +9,17 @@ import numpy as np
 
 from mocap.errors import MocapError
 from training.corpus.curves import Track
+from training.corpus.exercise import EXERCISE
 from training.corpus.figure import pose
-from training.corpus.floor import FLOOR
+from training.corpus.ground import GROUND
+from training.corpus.lying import LYING
 from training.corpus.seated import SEATED
 from training.corpus.standing import STANDING
+from training.corpus.yoga import YOGA
 from training.datasets.motion import Motion
 from training.gait import rotation
 
-KINDS = {**STANDING, **SEATED, **FLOOR}
+KINDS = {**STANDING, **EXERCISE, **SEATED, **LYING, **GROUND, **YOGA}
 FPS = 30.0
 
 

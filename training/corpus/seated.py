@@ -42,9 +42,10 @@ def _cross_legs(t: Track) -> None:
         t.curves.pop(f"{side}_{name}", None)
     t.set(f"{side}_hip_flex", 100, 112)
     if t.chance(0.5):  # the ankle on the other knee
-        t.set(f"{side}_hip_abduct", 35, 50)
-        t.set(f"{side}_hip_twist", -70, -55)
-        t.set(f"{side}_knee", 95, 112)
+        t.set(f"{side}_hip_flex", 112, 124)
+        t.set(f"{side}_hip_abduct", 4, 14)
+        t.set(f"{side}_hip_twist", 44, 54)
+        t.set(f"{side}_knee", 82, 96)
     else:
         t.set(f"{side}_hip_abduct", -26, -20)
         t.set(f"{side}_hip_twist", -12, 5)

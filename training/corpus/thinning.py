@@ -100,7 +100,7 @@ class Thinning:
         return rows[free]
 
     def _near(self, a: Rows, b: Rows, squared: Float) -> tuple[Rows, Rows]:
-        """Places (i in a, j in b) of the pairs that are the same pose, sorted by i; squared (a, b) m² of their vectors."""
+        """Places (i in a, j in b) of pairs that are the same pose, sorted by i; squared (a, b) m² between vectors."""
         i, j = np.divmod(np.flatnonzero(squared.ravel() <= self._reach**2 + 1e-3), max(1, len(b)))
         near = [np.zeros(0, bool)]
         for start in range(0, len(i), _AT_ONCE):
