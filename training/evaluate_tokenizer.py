@@ -180,7 +180,10 @@ def main() -> None:
     parser.add_argument("--split", nargs="+", default=["val", "test", "ood"])
     parser.add_argument("--json", type=Path, default=None, help="write the figures there too")
     options = parser.parse_args()
-    figures = evaluate(load_run(options.run), Corpus.open(options.corpus), options.split)
+    try:
+        figures = evaluate(load_run(options.run), Corpus.open(options.corpus), options.split)
+    except MocapError as error:
+        parser.exit(1, f"error: {error}\n")
     print("\n".join(table(figures)))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

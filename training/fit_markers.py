@@ -40,6 +40,7 @@ _SHORTEST = 5  # frames
 _LOST = 0.04  # m: a frame whose median residual is larger is lost
 _SWAPPED = 0.045  # m: a marker whose median residual is larger over a whole recording may have another one's label
 _NEIGHBOURS = 6  # markers whose label it may be
+_MANY = 3  # markers
 _EXPLAINS = 0.35  # an exchange of labels has to bring the energy down to this share
 _FAR, _LIMB = 0.1, 3  # m; and so is one in which this many more markers are this far off than usual: a limb went astray
 
@@ -169,17 +170,18 @@ def _fit_keys(model: MarkerModel, subject: Subject, markers: Markers, keys: NDAr
 def _suspects(markers: Markers, point: Point, keys: NDArray[np.int64]) -> list[tuple[str, str]]:
     """Pairs of labels that may have been swapped: among the markers that are far off and those that they are close to.
 
-    A swap twists a limb, so the markers that are far off need not be the swapped ones.
+    A swap twists a limb, so the markers that are far off need not be the swapped ones. Where many are far off,
+    something else is wrong.
     """
     fitted, points = point.posed.markers.numpy(), markers.points[keys]
-    suspects: set[str] = set()
+    neighbours: list[set[str]] = []
     for index in range(len(markers.labels)):
         seen = np.isfinite(points[:, index, 0])
         away = np.linalg.norm(fitted[seen] - points[seen, index, None], axis=-1)  # (T, M)
         if len(away) and np.median(away[:, index]) > _SWAPPED:
             nearest = np.argsort(np.median(away, 0))[:_NEIGHBOURS]
-            suspects.update(markers.labels[other] for other in [index, *nearest])
-    return list(combinations(sorted(suspects), 2))
+            neighbours.append({markers.labels[other] for other in [index, *nearest]})
+    return list(combinations(sorted(set().union(*neighbours)), 2)) if len(neighbours) <= _MANY else []
 
 
 def of_marker_set(markers: Markers, marker_set: MarkerSet) -> Markers:

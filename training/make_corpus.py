@@ -1,6 +1,6 @@
 """Build the motion corpus: recorded, recombined and scripted motion, for training the pose prior.
 
-    python -m training.fit_markers ../shared/mocap/c3d --out out/markers     (once)
+    python -m training.fit_markers ../shared/mocap/c3d --source accad_c3d --out out/markers     (once)
     python -m training.make_corpus --seed 0 --output out/corpus
 
 The same seed and data give the same corpus. Test, validation and out-of-distribution sets hold recorded motion only.
