@@ -20,13 +20,18 @@ VMC_DEFAULT = ("127.0.0.1", 39539)  # VMC protocol: the marionette's port
 
 
 def option(
-    default: Any, help: str, metavar: str | None = None, low: float | None = None, high: float | None = None
+    default: Any,
+    help: str,
+    metavar: str | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    compare: bool = True,
 ) -> Any:
     """A dataclass field that the command line shows with this help and holds between ``low`` and ``high``."""
     metadata = {"help": help, "metavar": metavar, "low": low, "high": high}
     if isinstance(default, (list, dict)):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+        return field(default_factory=lambda: type(default)(default), metadata=metadata, compare=compare)
+    return field(default=default, metadata=metadata, compare=compare)
 
 
 @dataclass(frozen=True)

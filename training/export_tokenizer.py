@@ -65,7 +65,7 @@ def export(
         save_tokenizer(model, unfinished, {}, half=True)
         figures = evaluate(load_tokenizer(unfinished, expected=model.config), corpus, list(splits), most)
         size = {"bytes": unfinished.stat().st_size, "weights": sum(w.numel() for w in model.weights().values())}
-        sidecar = {
+        sidecar: dict[str, Any] = {
             "what": "Pose tokenizer (VQ-VAE): 21 SMPL joint rotations <-> tokens; float16",
             "made_by": f"python -m training.train_tokenizer; python -m training.export_tokenizer {run.name}",
             "licence": OWN,
@@ -104,7 +104,9 @@ def training_licences(corpus: Corpus, known: dict[str, str]) -> dict[str, str]:
 def _summary(corpus: Corpus) -> dict[str, Any]:
     """Of the corpus' description what fits in a sidecar."""
     description = corpus.description()
-    short = {key: description[key] for key in ("distinct_m", "distinct", "frames", "hours") if key in description}
+    short: dict[str, Any] = {
+        key: description[key] for key in ("distinct_m", "distinct", "frames", "hours") if key in description
+    }
     return {"script": "python -m training.make_corpus", "config": description.get("config", {}), **short}
 
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from mocap.config import option
 from training.corpus.distribution import describe, heading_free_joints
 from training.corpus.jobs import POSES_PER_JOB, SEQUENCES_PER_JOB, Job, Maker, Piece, Result, held_out, recorded
-from training.corpus.recombine import FPS, make_bank, with_mirror_images
+from training.corpus.recombine import FPS, RECOMBINED, make_bank, with_mirror_images
 from training.corpus.scripted import KINDS, scripted
 from training.corpus.sources import read_recorded
 from training.corpus.store import write_corpus
@@ -30,7 +30,8 @@ from training.datasets.motion import Motion
 from training.datasets.splits import SPLITS, split_of
 from training.options import run
 
-FINE_M = 0.03  # m: how far recorded poses differ that are trained on
+FINE_M = 0.02  # m: how far poses differ that are trained on though they count as one: whole people in real situations
+LOOK_EVERY = 6  # frames of sequences among which distinct poses are looked for
 _MATERIAL = 100_000  # index of the scripted clips that only serve as material, beyond any job's
 
 
@@ -42,9 +43,9 @@ class CorpusConfig:
     shared: str = option("../shared", "folder with mocap/*_smpl22*.npz", "DIR")
     markers: str = option("out/markers", "folder that training.fit_markers wrote", "DIR")
     output: str = option("out/corpus", "folder to write", "DIR")
-    scripted: int = option(80, "clips of each kind of scripted motion", "N", low=0)
-    sequences: int = option(9_000, "recombined sequences", "N", low=0)
-    poses: int = option(560_000, "recombined single poses, before impossible ones are dropped", "N", low=0)
+    scripted: int = option(60, "clips of each kind of scripted motion; 0: none, not as parts either", "N", low=0)
+    sequences: int = option(7_500, "recombined sequences", "N", low=0)
+    poses: int = option(750_000, "recombined single poses, before impossible ones are dropped", "N", low=0)
     processes: int = option(0, "processes; 0: as many as there are cores", "N", low=0)
 
 
@@ -52,9 +53,9 @@ def make_corpus(config: CorpusConfig) -> None:
     """Build and write the corpus."""
     data = read_recorded(Path(config.shared), Path(config.markers))
     split = {name: [m for m in data.motions if split_of(m) == name] for name in SPLITS}
-    results = [recorded(m, m.name if n % 2 == 0 else f"{m.name}/mirrored", 0)
-               for n, m in enumerate(with_mirror_images(split["train"]))]  # fmt: skip
-    results += _synthesize(config, split["train"])
+    train = with_mirror_images(split["train"])
+    results = [recorded(m) for m in train]
+    results += _synthesize(config, train)
     results += [held_out(m, SPLITS.index(name)) for name in SPLITS[1:] for m in split[name]]
     pieces = [piece for result in results for piece in result.pieces if piece.num_frames]
     rows = training_rows(pieces)
@@ -68,7 +69,7 @@ def _synthesize(config: CorpusConfig, motions: list[Motion]) -> list[Result]:
     jobs = [Job(kind, n) for kind in KINDS for n in range(config.scripted)]
     jobs += [Job("sequence", n) for n in range(-(-config.sequences // SEQUENCES_PER_JOB))]
     jobs += [Job("poses", n) for n in range(-(-config.poses // POSES_PER_JOB))]
-    maker = Maker(make_bank(with_mirror_images(motions), _material(config.seed)), config.seed)
+    maker = Maker(make_bank(motions, _material(config.seed) if config.scripted else []), config.seed)
     processes = config.processes or os.cpu_count() or 1
     if processes == 1:
         return [maker(job) for job in tqdm(jobs, desc="synthesizing", unit="job")]
@@ -96,24 +97,21 @@ def _material(seed: int) -> list[Motion]:
 
 
 def training_rows(pieces: list[Piece]) -> dict[str, NDArray[np.int64]]:
-    """Which training frames differ from each other: ``distinct`` at 8 cm among all (sequences looked at five times a
-    second), and ``train_rows``: those and recorded frames that differ by 3 cm.
+    """Which training frames to learn from: ``distinct`` poses among all (sequences looked at five times a second;
+    recorded and scripted ones go before recombined ones), and ``train_rows``: those, and all recorded and scripted
+    poses that differ by FINE_M.
     """
-    recorded_rows, other_rows, start = [], [], 0
-    for piece in pieces:
+    start = np.cumsum([p.num_frames for p in pieces]) - [p.num_frames for p in pieces]
+    looked_at: dict[bool, list[NDArray[np.int64]]] = {True: [], False: []}
+    for piece, first in zip(pieces, start, strict=True):
         if piece.split == 0:
-            step = 1 if piece.fps == 0 else 6
-            (recorded_rows if piece.kind == "recorded" else other_rows).append(
-                np.arange(start, start + piece.num_frames, step)
-            )
-        start += piece.num_frames
-    quats = np.concatenate([p.quat_wxyz for p in pieces])
-    own = np.concatenate(recorded_rows) if recorded_rows else np.zeros(0, np.int64)
-    rows = np.concatenate([own, *other_rows])
-    joints = heading_free_joints(quats[rows])
+            step = LOOK_EVERY if piece.fps else 1
+            looked_at[piece.source != RECOMBINED].append(np.arange(first, first + piece.num_frames, step))
+    own, others = (np.concatenate(parts or [np.zeros(0, np.int64)]) for parts in looked_at.values())
+    rows = np.concatenate([own, others])
+    joints = heading_free_joints(np.concatenate([p.quat_wxyz for p in pieces])[rows])
     distinct = rows[thin(joints, progress=True)]
-    fine = own[thin(joints[: len(own)], FINE_M)]
-    return {"distinct": distinct, "train_rows": np.union1d(distinct, fine)}
+    return {"distinct": distinct, "train_rows": np.union1d(distinct, own[thin(joints[: len(own)], FINE_M)])}
 
 
 def summary(description: dict[str, object]) -> str:

@@ -14,18 +14,19 @@ import torch
 from torch import Tensor
 
 from mocap.body.torch_rotations import axis_angle_to_matrix, random_rotations
+from mocap.config import option
 
 
 @dataclass(frozen=True)
 class ProgressiveNoise:
     """``noise(R, iteration)`` gives disturbed poses; the argument is left as it is."""
 
-    joints: float = 0.3  # share of joints that are turned
-    start: float = 1e-3  # rad, standard deviation of the rotation vector's entries at first
-    growth: float = 1.25  # factor per step
-    every: int = 5000  # iterations per step
-    most: float = 0.2  # rad
-    replaced: float = 0.0  # share of joints that become uniformly random rotations, in step with the noise
+    joints: float = option(0.3, "share of joints that are turned", "0…1", low=0, high=1)
+    start: float = option(1e-3, "standard deviation of the rotation vector's entries at first", "RAD", low=0)
+    growth: float = option(1.25, "factor on it at each rise", low=1)
+    every: int = option(5000, "steps from one rise to the next", "N", low=1)
+    most: float = option(0.2, "where it ends", "RAD", low=0)
+    replaced: float = option(0.0, "share of joints that become random rotations, in step with it", "0…1", low=0, high=1)
 
     def level(self, iteration: int) -> float:
         """Standard deviation of the turns, rad."""

@@ -22,7 +22,8 @@ def run(config: type[T], description: str, program: Callable[[T], object], argum
         The exit code: 0 done, 1 failed, 2 bad usage.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    parser = new_parser(description=description)
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    parser = new_parser(prog=f"python -m {module.name}" if module else None, description=description)
     add_config(parser, config)
     given = arranged(sys.argv[1:] if arguments is None else arguments)
     try:

@@ -124,7 +124,7 @@ def pose_map(meter: Meter, poses: dict[str, Tensor], seed: int = 0) -> Figure:
     for label, part in zip(poses, parts, strict=True):
         hollow = label == "real"  # a ring around its reconstruction
         axes.scatter(
-            *part.T, s=30 if hollow else 7, label=label, linewidths=0.7,
+            part[:, 0], part[:, 1], s=30 if hollow else 7, label=label, linewidths=0.7,
             facecolors="none" if hollow else COLORS.get(label), edgecolors=COLORS.get(label) if hollow else "none",
         )  # fmt: skip
     axes.set_xticks([])

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mocap.body.torch_rotations import geodesic_angle
+from mocap.config import option
 from mocap.errors import MocapError
 
 Distance = Literal["l1", "l2", "geodesic"]
@@ -24,13 +25,14 @@ class TokenizerLossWeights:
     configuration is ``rotation=20, joints=100, vertices=100, embedding=0`` with ``l2`` for all distances.
     """
 
-    rotation: float = 50.0
-    joints: float = 50.0
-    vertices: float = 0.0  # the paper has no such term
-    embedding: float = 1.0  # no gradient: the codebook follows the latents by its moving averages
-    commitment: float = 1.0
-    rotation_distance: Distance = "l1"
-    point_distance: Literal["l1", "l2"] = "l1"  # of joints and vertices
+    rotation: float = option(50.0, "weight of the rotations' distance", "WEIGHT", low=0)
+    joints: float = option(50.0, "weight of the joints' distance, m", "WEIGHT", low=0)
+    vertices: float = option(0.0, "weight of the mesh's distance, m; the paper has none", "WEIGHT", low=0)
+    # No gradient: the codebook follows the latents by its moving averages.
+    embedding: float = option(1.0, "weight of the codes' distance to the latents", "WEIGHT", low=0)
+    commitment: float = option(1.0, "weight of the latents' distance to the codes", "WEIGHT", low=0)
+    rotation_distance: Distance = option("l1", "of rotations: of their matrices' entries, or the angle")
+    point_distance: Literal["l1", "l2"] = option("l1", "of joints and vertices")
 
 
 def rotation_loss(R: Tensor, R_true: Tensor, distance: Distance = "l1") -> Tensor:

@@ -60,7 +60,8 @@ def _add_fields(parser: Any, config: type, prefix: str) -> None:
             _add_field(parser, prefix + item.name, hints[item.name], item)
     for item in groups:
         group = hints[item.name]
-        _add_fields(parser.add_argument_group(item.name, (group.__doc__ or "").strip()), group, f"{item.name}.")
+        about = (group.__doc__ or "").strip().split("\n\n")[0]
+        _add_fields(parser.add_argument_group(item.name, about), group, f"{item.name}.")
 
 
 def _add_field(parser: Any, name: str, hint: Any, item: dataclasses.Field[Any]) -> None:

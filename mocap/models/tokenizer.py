@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mocap.body.torch_rotations import matrix_to_rows6d, rows6d_to_matrix
+from mocap.config import option
 from mocap.errors import MocapError
 from mocap.models.quantizer import EmaQuantizer
 from mocap.models.weights import load_weights, read_weights, write_weights
@@ -33,20 +34,24 @@ class TokenizerConfig:
         MocapError: the encoder cannot reach that number of tokens.
     """
 
-    tokens: int = 160  # M
-    codes: int = 2048  # K
-    code_dim: int = 256  # D
-    width: int = 512  # channels of all inner convolutions
-    depth: int = 2  # blocks of a residual stack, their dilations falling to 1
-    dilation: int = 3  # ratio of the dilations of successive blocks
-    upsamples: int = 4  # of the encoder, each twice as long as the one before; the last is tokens * 2^downsamples long
-    downsamples: int = 1  # of the encoder, by convolutions of stride 2; the decoder has as many residual stacks
-    decoder_stages: int = 4  # steps from the tokens down to the joints
-    joints: int = 21
+    tokens: int = option(160, "tokens of a pose, M", "M", low=1)
+    codes: int = option(2048, "entries of the codebook, K", "K", low=1)
+    code_dim: int = option(256, "length of an entry, D", "D", low=1)
+    width: int = option(512, "channels of all inner convolutions", "N", low=1)
+    depth: int = option(2, "blocks of a residual stack, their dilations falling to 1", "N", low=1)
+    dilation: int = option(3, "ratio of the dilations of successive blocks", "N", low=1)
+    upsamples: int = option(
+        4, "of the encoder, each twice as long as the one before, the last tokens * 2^downsamples", "N", low=1
+    )
+    downsamples: int = option(
+        1, "of the encoder, by convolutions of stride 2; the decoder has as many residual stacks", "N", low=1
+    )
+    decoder_stages: int = option(4, "steps from the tokens down to the joints", "N", low=1)
+    joints: int = option(21, "joints of a pose", "N", low=1)
     # How the codebook learns, which is no size: tokenizers that differ in it alone can load each other's weights.
-    decay: float = field(default=0.99, compare=False)  # of its moving averages
-    reset_below: float = field(default=1.0, compare=False)  # a code chosen by fewer vectors per batch is replaced
-    restart: bool = field(default=False, compare=False)  # see EmaQuantizer
+    decay: float = option(0.99, "of the codebook's moving averages", "0…1", low=0, high=1, compare=False)
+    reset_below: float = option(1.0, "a code chosen by fewer vectors a batch is replaced", "N", low=0, compare=False)
+    restart: bool = option(False, "a replaced code's averages start again too (TokenHMR's do not)", compare=False)
 
     def __post_init__(self) -> None:
         wrong = [f.name for f in fields(self) if f.type == "int" and getattr(self, f.name) < 1]
@@ -214,7 +219,7 @@ class _Resample(nn.Module):
         return x.index_select(-1, self.index)
 
 
-class _Stretch(_Resample):
+class _Stretch(nn.Module):
     """:class:`_Resample` and then a convolution of three taps, computed at the old length where the new is far longer.
 
     A convolution over repeated entries: each tap is applied to the old entries once, and the new ones are sums of
@@ -224,15 +229,17 @@ class _Stretch(_Resample):
     places: Tensor | None
 
     def __init__(self, old: int, new: int) -> None:
-        super().__init__(old, new)
-        source = F.pad(F.one_hot(self.index, old), (0, 0, 1, 1))  # (new + 2, old), none at the two ends
+        super().__init__()
+        self.resample = _Resample(old, new)
+        source = F.pad(F.one_hot(self.resample.index, old), (0, 0, 1, 1))  # (new + 2, old), none at the two ends
         taps = torch.stack([source[tap : tap + new].T for tap in range(3)])  # (3, old, new)
         self.register_buffer("places", taps.flatten(0, 1).float() if new > 3 * old else None, persistent=False)
 
-    def convolve(self, x: Tensor, conv: nn.Conv1d) -> Tensor:
-        """(B, C, old) -> (B, C', new), which is ``conv(self(x))``."""
+    def forward(self, x: Tensor, conv: nn.Conv1d) -> Tensor:
+        """(B, C, old) -> (B, C', new), which is ``conv(resample(x))``."""
         if self.places is None or conv.bias is None:
-            return conv(self(x))
+            out: Tensor = conv(self.resample(x))
+            return out
         taps = F.conv1d(x, conv.weight.transpose(1, 2).flatten(0, 1)[..., None])  # (B, C' 3, old)
         stretched = taps.unflatten(1, (-1, 3)).flatten(2) @ self.places.to(taps.dtype)
         return stretched + conv.bias.to(taps.dtype)[:, None]
@@ -246,8 +253,8 @@ class _Encoder(nn.Module):
         width = config.width
         self.first = _conv3(6, width)
         lengths = itertools.pairwise([config.joints, *config.encoder_lengths])
-        self.resample = nn.ModuleList(_Stretch(old, new) for old, new in lengths)
-        self.stretch = nn.ModuleList(_conv3(width, width) for _ in self.resample)
+        self.lengthen = nn.ModuleList(_Stretch(old, new) for old, new in lengths)
+        self.stretch = nn.ModuleList(_conv3(width, width) for _ in self.lengthen)
         downs = range(config.downsamples)
         self.halve = nn.ModuleList(nn.Conv1d(width, width, 4, stride=2, padding=1) for _ in downs)
         self.stacks = nn.ModuleList(_ResidualStack(width, config.depth, config.dilation) for _ in downs)
@@ -255,8 +262,8 @@ class _Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.first(x))
-        for resample, conv in zip(self.resample, self.stretch, strict=True):
-            x = F.relu(resample.convolve(x, conv))
+        for lengthen, conv in zip(self.lengthen, self.stretch, strict=True):
+            x = F.relu(lengthen(x, conv))
         for halve, stack in zip(self.halve, self.stacks, strict=True):
             x = stack(halve(x))
         return self.last(x)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from mocap.body.rotations import quat_xyzw_to_matrix
 from training.corpus.jobs import Piece, Result
-from training.corpus.kinematics import Float, heading_free
+from training.corpus.kinematics import Float
 from training.corpus.limits import limits
 from training.corpus.sources import Recorded, total_hours
-from training.corpus.thinning import thin
+from training.corpus.thinning import DISTINCT_M, thin
+from training.datasets.distinct import pose_positions
 from training.datasets.motion import BODY_JOINT_NAMES, Motion
 from training.datasets.splits import SPLITS, split_of
 
@@ -30,13 +31,13 @@ def describe(
     quats = np.concatenate([p.quat_wxyz for p in pieces])
     return {
         "config": config,
-        "distinct_m": 0.08,
+        "distinct_m": DISTINCT_M,
         "distinct": len(rows["distinct"]),
         "train_rows": len(rows["train_rows"]),
         "frames": len(quats),
         "hours": round(sum(p.num_frames / p.fps for p in train if p.fps) / 3600, 2),
         "kept_share": {k: round(v, 3) for k, v in _kept(results).items()},
-        "kinds": _by_kind(pieces, start, rows["distinct"]),
+        "kinds": _by_kind(pieces, start, rows),
         "splits": {name: _split(pieces, n) for n, name in enumerate(SPLITS)},
         "offsets_removed_deg": data.offsets_deg,
         "joint_range_deg": _ranges(_matrices(quats[rows["train_rows"]][::3])),
@@ -46,7 +47,7 @@ def describe(
 
 def heading_free_joints(quat_wxyz: NDArray[np.float16]) -> Float:
     """Stored poses (N, 22, 4) -> joints (N, 22, 3) m about the pelvis without heading."""
-    parts = [heading_free(_matrices(quat_wxyz[n : n + _BLOCK])) for n in range(0, len(quat_wxyz), _BLOCK)]
+    parts = [pose_positions(_matrices(quat_wxyz[n : n + _BLOCK])) for n in range(0, len(quat_wxyz), _BLOCK)]
     return np.concatenate(parts) if parts else np.zeros((0, len(BODY_JOINT_NAMES), 3), np.float32)
 
 
@@ -65,18 +66,21 @@ def _kept(results: Sequence[Result]) -> dict[str, float]:
     return {kind: kept[kind] / made[kind] for kind in sorted(made) if made[kind]}
 
 
-def _by_kind(pieces: Sequence[Piece], start: NDArray, distinct: NDArray) -> dict[str, dict[str, float]]:
-    """Clips, hours, frames and distinct poses of each kind of the training set."""
-    piece_of = np.searchsorted(start, distinct, side="right") - 1
-    counts = np.bincount(piece_of, minlength=len(pieces))
+def _by_kind(pieces: Sequence[Piece], start: NDArray, rows: dict[str, NDArray]) -> dict[str, dict[str, float]]:
+    """Clips, hours, frames, distinct poses and rows to train on of each kind of the training set."""
+    counts = {
+        name: np.bincount(np.searchsorted(start, found, side="right") - 1, minlength=len(pieces))
+        for name, found in rows.items()
+    }
     table: dict[str, dict[str, float]] = {}
-    for piece, count in zip(pieces, counts, strict=True):
+    for n, piece in enumerate(pieces):
         if piece.split == 0:
-            row = table.setdefault(piece.kind, {"clips": 0, "frames": 0, "hours": 0.0, "distinct": 0})
+            row = table.setdefault(piece.kind, {"clips": 0, "frames": 0, "hours": 0.0, **dict.fromkeys(rows, 0)})
             row["clips"] += 1
             row["frames"] += piece.num_frames
             row["hours"] += piece.num_frames / piece.fps / 3600 if piece.fps else 0.0
-            row["distinct"] += int(count)
+            for name in rows:
+                row[name] += int(counts[name][n])
     return {kind: {**row, "hours": round(row["hours"], 3)} for kind, row in sorted(table.items())}
 
 
@@ -102,7 +106,7 @@ def _raw(motions: Sequence[Motion]) -> dict[str, Any]:
     table = {}
     for source in sorted({m.source for m in motions}):
         own = [m for m in motions if m.source == source]
-        joints = np.concatenate([heading_free(m.R_parent_joint) for m in own])
+        joints = np.concatenate([pose_positions(m.R_parent_joint) for m in own])
         table[source] = {
             "clips": len(own), "hours": round(total_hours(own), 3), "frames": len(joints),
             "distinct": len(thin(joints)),

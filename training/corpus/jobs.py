@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mocap.body.rotations import matrix_to_quat_xyzw
 from training.corpus.kinematics import on_floor
-from training.corpus.limits import possible
+from training.corpus.limits import check
 from training.corpus.penetration import TOLERANCE
 from training.corpus.recombine import FPS, Bank, poses, sequence
 from training.corpus.scripted import scripted
@@ -64,41 +64,39 @@ class Maker:
         rng = np.random.default_rng([self._seed, zlib.crc32(job.kind.encode()), job.index])
         if job.kind == "poses":
             motion = poses(self._bank, POSES_PER_JOB, rng)
-            R, keep = possible(motion.R_parent_joint, motion.p_world_root)
-            piece = to_piece(motion, R, np.flatnonzero(keep), f"poses/{job.index}", "recombined_pose", 0, fps=0.0)
-            return Result("recombined_pose", [piece], len(keep), piece.num_frames)
+            found = check(motion.R_parent_joint, motion.p_world_root)
+            keep, name, kind = found.possible, f"poses/{job.index}", "recombined_pose"
+            piece = Piece(name, motion.source, kind, 0, 0.0, to_quats(found.R[keep]), found.root[keep])
+            return Result(kind, [piece], len(keep), piece.num_frames)
         if job.kind == "sequence":
             motions = [sequence(self._bank, rng) for _ in range(SEQUENCES_PER_JOB)]
-            return checked(motions, [f"sequence/{job.index}.{n}" for n in range(len(motions))], "recombined", 0)
+            return checked(motions, [f"sequence/{job.index}.{n}" for n in range(len(motions))], "recombined")
         motion = scripted(job.kind, (self._seed, job.index), FPS)
-        return checked([motion], [motion.name], job.kind, 0)
+        return checked([motion], [motion.name], job.kind)
 
 
-def checked(
-    motions: Sequence[Motion], names: Sequence[str], kind: str, split: int, tolerance: float = TOLERANCE
-) -> Result:
+def checked(motions: Sequence[Motion], names: Sequence[str], kind: str, tolerance: float = TOLERANCE) -> Result:
     """The stretches of motions whose poses are possible, as pieces. All motions are looked at in one go."""
-    R_all, root_all = (np.concatenate([getattr(m, f) for m in motions]) for f in ("R_parent_joint", "p_world_root"))
-    R_all, keep_all = possible(R_all, root_all, tolerance)
-    ends = np.cumsum([m.num_frames for m in motions])[:-1]
-    pieces = []
-    for motion, name, R, keep in zip(motions, names, np.split(R_all, ends), np.split(keep_all, ends), strict=True):
-        pieces += [
-            to_piece(motion, R, run, f"{name}#{n}" if n else name, kind, split) for n, run in enumerate(runs(keep))
-        ]
-    return Result(kind, pieces, len(keep_all), sum(p.num_frames for p in pieces))
+    R, root = (np.concatenate([getattr(m, f) for m in motions]) for f in ("R_parent_joint", "p_world_root"))
+    found, pieces, start = check(R, root, tolerance), [], 0
+    for motion, name in zip(motions, names, strict=True):
+        for n, run in enumerate(runs(found.possible[start : start + motion.num_frames])):
+            rows = run + start
+            part = f"{name}#{n}" if n else name
+            pieces.append(Piece(part, motion.source, kind, 0, motion.fps, to_quats(found.R[rows]), found.root[rows]))
+        start += motion.num_frames
+    return Result(kind, pieces, start, sum(p.num_frames for p in pieces))
 
 
-def recorded(motion: Motion, name: str, split: int) -> Result:
+def recorded(motion: Motion) -> Result:
     """Recorded motion for training: inside the limits, without what passes deep through itself."""
-    return checked([motion], [name], "recorded", split, DEEP)
+    return checked([motion], [motion.name], "recorded", DEEP)
 
 
 def held_out(motion: Motion, split: int) -> Result:
-    """Recorded motion of the validation and test sets: every frame as it is."""
-    piece = to_piece(
-        on_floor(motion), motion.R_parent_joint, np.arange(motion.num_frames), motion.name, "recorded", split
-    )
+    """Recorded motion of the validation and test sets: every frame as it is, on the floor."""
+    quats, root = to_quats(motion.R_parent_joint), on_floor(motion).p_world_root
+    piece = Piece(motion.name, motion.source, "recorded", split, motion.fps, quats, root)
     return Result("held out", [piece], motion.num_frames, motion.num_frames)
 
 
@@ -110,18 +108,7 @@ def runs(keep: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
             yield np.arange(start, stop)
 
 
-def to_piece(
-    motion: Motion,
-    R: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    name: str,
-    kind: str,
-    split: int,
-    fps: float | None = None,
-) -> Piece:
-    """Frames of a motion with rotations R (T, 22, 3, 3) as a piece."""
-    quat = matrix_to_quat_xyzw(R[rows].astype(np.float64))[..., [3, 0, 1, 2]]
-    quat *= np.where(quat[..., :1] < 0, -1, 1)
-    root = motion.p_world_root[rows].astype(np.float32)
-    rate = motion.fps if fps is None else fps
-    return Piece(name, motion.source, kind, split, rate, quat.astype(np.float16), root)
+def to_quats(R: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Rotations (T, 22, 3, 3) as they are stored, (T, 22, 4) wxyz with w >= 0."""
+    quat = matrix_to_quat_xyzw(R.astype(np.float64))[..., [3, 0, 1, 2]]
+    return (quat * np.where(quat[..., :1] < 0, -1, 1)).astype(np.float16)

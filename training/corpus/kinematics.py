@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
-from mocap.body.skeleton import JOINT, NUM_JOINTS, global_rotations, load_skeleton
-from training.datasets.motion import NUM_BODY_JOINTS, Motion
+from mocap.body.skeleton import JOINT, global_rotations, load_skeleton
+from training.datasets.motion import Motion
 
-Float = NDArray[np.floating]
+Float = NDArray[Any]  # of floats; NumPy's own types are too wide for arithmetic with scalars
 
 # Radius (m) of the flesh around each joint of an adult: what touches the floor first when a person lies or kneels.
 _RADII = {
@@ -79,22 +80,3 @@ def smooth_lift(needed: Float, fps: float) -> Float:
     """The smooth curve (T,) at or above the needed lift (T,) m, nearly."""
     window = max(3, round(0.3 * fps) | 1)
     return gaussian_filter1d(maximum_filter1d(needed, window), window / 4, mode="nearest")
-
-
-def heading_free(R_parent_joint: Float) -> Float:
-    """Joints (T, 22, 3) m about the pelvis, turned so that the pelvis faces +Z: what makes a pose the same pose."""
-    R = R_parent_joint.astype(np.float32).copy()
-    R[:, 0] = remove_heading(R[:, 0])
-    return forward(R, np.zeros((len(R), 3), np.float32))[0][:, :NUM_BODY_JOINTS]
-
-
-def remove_heading(R_world_pelvis: Float) -> Float:
-    """The rotation (T, 3, 3) without its turn about the vertical (its twist about Y)."""
-    R = R_world_pelvis
-    yaw = np.arctan2(R[:, 0, 2] - R[:, 2, 0], R[:, 0, 0] + R[:, 2, 2])
-    c, s, zero = np.cos(yaw), np.sin(yaw), np.zeros_like(yaw)
-    back = np.stack([c, zero, -s, zero, zero + 1, zero, s, zero, c], -1).reshape(-1, 3, 3)
-    return back @ R
-
-
-assert NUM_JOINTS == NUM_BODY_JOINTS + 2

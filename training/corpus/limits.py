@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from mocap.body.joint_limits import JointLimits, joint_limits
 from mocap.body.skeleton import JOINT
-from training.corpus.kinematics import Float, forward, with_hands
+from training.corpus.kinematics import Float, forward, lowest_point, with_hands
 from training.corpus.penetration import TOLERANCE, self_penetrates
 from training.datasets.motion import NUM_BODY_JOINTS
 
@@ -37,8 +38,21 @@ def clamp(R_parent_joint: Float) -> NDArray[np.float32]:
     return limited[:, :NUM_BODY_JOINTS].astype(np.float32)
 
 
-def possible(R_parent_joint: Float, p_root: Float, tolerance: float = TOLERANCE) -> tuple[NDArray, NDArray[np.bool_]]:
-    """Poses (T, 22, 3, 3) inside the joint limits, and which frames (T,) were near enough and do not self-penetrate."""
+@dataclass(frozen=True)
+class Checked:
+    """Poses inside the joint limits, and which of them are possible."""
+
+    R: NDArray[np.float32]  # (T, 22, 3, 3)
+    root: NDArray[np.float32]  # (T, 3) m, moved so that the lowest point of the body keeps its height
+    possible: NDArray[np.bool_]  # (T,) were near enough to the limits, and do not pass through themselves
+
+
+def check(R_parent_joint: Float, p_root: Float, tolerance: float = TOLERANCE) -> Checked:
+    """Bring poses (T, 22, 3, 3) with roots (T, 3) m into the joint limits and look which are possible."""
     near = excess_deg(R_parent_joint, _ENDS) <= SLACK_DEG
-    R = clamp(R_parent_joint)
-    return R, near & ~self_penetrates(*forward(R, p_root), tolerance)
+    before = lowest_point(*forward(R_parent_joint, p_root))
+    R, root = clamp(R_parent_joint), p_root.astype(np.float32).copy()
+    joints, R_global = forward(R, root)
+    rise = before - lowest_point(joints, R_global)
+    root[:, 1] += rise
+    return Checked(R, root, near & ~self_penetrates(joints, R_global, tolerance))

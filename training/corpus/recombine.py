@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mocap.body.skeleton import JOINT
-from training.corpus.kinematics import forward, lowest_point, on_floor, remove_heading, smooth_lift
+from training.corpus.kinematics import forward, lowest_point, on_floor, smooth_lift
 from training.corpus.thinning import thin
+from training.datasets.kinematics import remove_heading
 from training.datasets.motion import BODY_JOINT_NAMES, NUM_BODY_JOINTS, Motion, mirror, resample
 
 FPS = 30.0
+RECOMBINED = "recombined"  # the source of such motion
+EVERY = 3  # frames; among these the distinct ones are looked for
 RECORDED_SHARE = 0.7  # of the parts, the rest is scripted
 PARTS = {  # what is exchanged as a whole; the legs bring the pelvis with its tilt and height
     "base": ("pelvis",),
@@ -79,7 +82,7 @@ def _distinct_rows(R: NDArray[np.float32], group: tuple[str, ...], cut: int) -> 
     """Frames that differ in how parts stand to what they hang on (for the legs: to the pelvis and the vertical)."""
     distance, names = _DRAWN[group]
     joints = _joints_alone(R, group, names)
-    own, other = thin(joints[:cut], distance), cut + thin(joints[cut:], distance)
+    own, other = EVERY * thin(joints[:cut:EVERY], distance), cut + EVERY * thin(joints[cut::EVERY], distance)
     return Rows(np.concatenate([own, other]), len(own))
 
 
@@ -88,8 +91,7 @@ def _joints_alone(R: NDArray[np.float32], group: tuple[str, ...], names: Sequenc
     alone = np.tile(np.eye(3, dtype=np.float32), (*R.shape[:2], 1, 1))
     for part in group:
         alone[:, JOINTS_OF[part]] = R[:, JOINTS_OF[part]]
-    alone[:, 0] = remove_heading(alone[:, 0])
-    joints, R_global = forward(alone, np.zeros((len(R), 3), np.float32))
+    joints, R_global = forward(remove_heading(alone), np.zeros((len(R), 3), np.float32))
     seen = joints[:, [JOINT[name] for name in names]]
     if group != ("head",):
         return seen
@@ -99,7 +101,7 @@ def _joints_alone(R: NDArray[np.float32], group: tuple[str, ...], names: Sequenc
 def with_mirror_images(motions: Sequence[Motion]) -> list[Motion]:
     """Motions at FPS on the floor, each followed by its mirror image."""
     grounded = [on_floor(resample(m, FPS)) for m in motions]
-    return [image for m in grounded for image in (m, mirror(m))]
+    return [image for m in grounded for image in (m, replace(mirror(m), name=f"{m.name}/mirrored"))]
 
 
 def draw_parts(bank: Bank, count: int, rng: np.random.Generator) -> dict[str, NDArray[np.int64]]:
@@ -125,7 +127,7 @@ def poses(bank: Bank, count: int, rng: np.random.Generator) -> Motion:
         R[:, JOINTS_OF[part]] = bank.R[chosen[:, None], JOINTS_OF[part]]
     root = np.zeros((count, 3), np.float32)
     root[:, 1] = -lowest_point(*forward(R, root))
-    return Motion("poses", "recombined", "recombined", FPS, R, root)
+    return Motion("poses", RECOMBINED, RECOMBINED, FPS, R, root)
 
 
 def sequence(bank: Bank, rng: np.random.Generator) -> Motion:
@@ -141,7 +143,7 @@ def sequence(bank: Bank, rng: np.random.Generator) -> Motion:
             stretches[chosen] = _stretch(bank, chosen, len(R), rng)
         R[:, JOINTS_OF[part]] = stretches[chosen][:, JOINTS_OF[part]]
     root[:, 1] += smooth_lift(np.maximum(-lowest_point(*forward(R, root)), 0), FPS)
-    return Motion("sequence", "recombined", "recombined", FPS, R, root)
+    return Motion("sequence", RECOMBINED, RECOMBINED, FPS, R, root)
 
 
 def _window(bank: Bank, row: int, frames: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -9,8 +9,8 @@ from training.corpus.kinematics import standing_height
 from training.corpus.standing import SIDES, Kind, hands_to_body, look, talking_hands, torso
 
 
-def sit(t: Track) -> None:
-    """On a chair of random height; the feet on the floor, apart, forward or drawn under."""
+def sit(t: Track, crossed: float = 0.25) -> None:
+    """On a chair of random height; the feet on the floor, apart, forward or drawn under; at times the legs crossed."""
     seat = t.draw(0.47, 0.62)
     t.curves["pelvis_y"] = seat + t.random_walk(-0.008, 0.008, 3)
     t.curves["pelvis_x"], t.curves["pelvis_z"] = t.random_walk(-0.02, 0.02, 3), t.random_walk(-0.02, 0.03, 3)
@@ -30,7 +30,7 @@ def sit(t: Track) -> None:
     t.wander("bend", 0, 28, 3, 0.5)
     t.wander("side", -6, 6, 2.5)
     t.wander("twist", -12, 12, 2.5)
-    if t.chance(0.25):
+    if t.chance(crossed):
         _cross_legs(t)
 
 
@@ -123,7 +123,7 @@ def sit_reach(t: Track) -> None:
 
 def sit_to_stand(t: Track) -> None:
     """Up from the chair and down again."""
-    sit(t)
+    sit(t, crossed=0.0)
     up = np.clip(1.3 * t.cycle(t.draw(3, 6), 0.6, 0.0, 0.1) - 0.15, 0, 1)
     lean = 4 * up * (1 - up)
     seat = t.curves["pelvis_y"]

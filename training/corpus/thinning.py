@@ -43,7 +43,7 @@ class Thinning:
         self._joints = np.ascontiguousarray(joints, np.float32)
         self._distance = distance
         self._reach = RMS_RATIO * distance * np.sqrt(joints.shape[1])  # m, of vectors that can be the same pose
-        flat = self._joints.reshape(len(joints), -1)
+        flat = self._joints.reshape(len(joints), 3 * joints.shape[1])
         flat = flat - flat.mean(0) if len(flat) else flat
         _, axes = np.linalg.eigh(flat.T.astype(np.float64) @ flat)
         self._vectors = np.ascontiguousarray(flat @ axes[:, : -_AXES - 1 : -1].astype(np.float32))

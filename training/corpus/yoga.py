@@ -202,12 +202,13 @@ def _bridge(t: Track) -> None:
 def _boat(t: Track) -> None:
     depth = _breath(t)
     fold = t.chance(0.5)
+    raised = 0.0 * depth if fold else depth
     lean = -t.draw(25, 45) * depth if not fold else t.draw(5, 30) * depth
     t.curves["pitch"] = lean
     t.curves["bend"] = t.draw(0, 15) * depth if not fold else t.draw(20, 65) * depth
     for side in SIDES:
-        t.curves[f"{side}_hip_flex"] = 84 + lean + (t.draw(25, 45) * depth if not fold else 0)
-        t.curves[f"{side}_knee"] = 4 + (t.draw(0, 60) * depth if not fold else 0)
+        t.curves[f"{side}_hip_flex"] = 84 + lean + t.draw(25, 45) * raised
+        t.curves[f"{side}_knee"] = 4 + t.draw(0, 60) * raised
         t.set(f"{side}_hip_abduct", 0, 12)
         t.set(f"{side}_ankle", -30, 0)
         t.curves[f"{side}_flex"] = 25 + t.draw(25, 50) * depth

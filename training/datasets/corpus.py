@@ -40,16 +40,14 @@ class Corpus:
         folder = Path(folder)
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
-            raise MocapError(f"expected a motion corpus in {folder}, found no {', '.join(missing)}."
-                             f" Run: python -m training.make_corpus --output {folder}")  # fmt: skip
+            raise MocapError(f"expected a motion corpus in {folder}, found no {', '.join(missing)}. {_again(folder)}")
         try:
             quats = np.load(folder / "quats.npy", mmap_mode="r")
             roots = np.load(folder / "roots.npy", mmap_mode="r")
             with np.load(folder / "clips.npz") as file:
                 clips = {name: file[name] for name in file.files}
         except (OSError, ValueError, EOFError) as error:
-            raise MocapError(f"cannot read the motion corpus in {folder}: {error}."
-                             f" Build it again: python -m training.make_corpus --output {folder}") from error  # fmt: skip
+            raise MocapError(f"cannot read the motion corpus in {folder}: {error}. {_again(folder)}") from error
         return cls(folder, quats, roots, clips)
 
     def frames(self, split: str) -> NDArray[np.int64]:
@@ -85,6 +83,10 @@ class Corpus:
         """What ``corpus.json`` says: seed, counts, distribution."""
         loaded: dict[str, Any] = json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))
         return loaded
+
+
+def _again(folder: Path) -> str:
+    return f"Build it: python -m training.make_corpus --output {folder}"
 
 
 def _index(split: str) -> int:

@@ -45,5 +45,7 @@ def _read_file(path: Path) -> list[Motion]:
     if suffix == ".npz":
         return read_packed(path) if "_smpl22" in path.stem else read_amass(path)
     if suffix == ".c3d":
-        raise MocapError(f"{path}: markers have to be fitted first: python -m training.fit_markers FOLDER --out OUT")
+        raise MocapError(
+            f"{path}: markers have to be fitted first: python -m training.fit_markers FOLDER --source NAME --out OUT"
+        )
     raise MocapError(f"{path}: expected {_KINDS}, found a {path.suffix or 'file without an ending'}")
