@@ -20,7 +20,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mocap.config import option
 from mocap.errors import MocapError
+from training.schedule import Sampler, learning_rate_at, moving_average
 
 log = logging.getLogger(__name__)
 
@@ -111,39 +112,6 @@ class Share:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
 
 
-class Sampler:
-    """Rows of the training set for every step: a new permutation each epoch; epochs follow without a gap."""
-
-    def __init__(self, count: int, batch_size: int, seed: int) -> None:
-        if count < batch_size:
-            raise MocapError(f"the training set has {count} samples, fewer than a batch of {batch_size}")
-        self._count, self._batch_size, self._seed = count, batch_size, seed
-        self._epoch, self._order = -1, np.zeros(0, np.int64)
-
-    def __call__(self, step: int) -> NDArray[np.int64]:
-        """Rows (batch_size,) of a step."""
-        first = step * self._batch_size
-        places = np.arange(first, first + self._batch_size)
-        rows = np.empty(self._batch_size, np.int64)
-        for epoch in range(first // self._count, places[-1] // self._count + 1):
-            inside = places // self._count == epoch
-            rows[inside] = self._permutation(epoch)[places[inside] % self._count]
-        return rows
-
-    def _permutation(self, epoch: int) -> NDArray[np.int64]:
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, np.random.default_rng([self._seed, epoch]).permutation(self._count)
-        return self._order
-
-
-def learning_rate_at(step: int, config: TrainConfig) -> float:
-    """Warm-up, then a cosine to a hundredth."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-
-
 def train(config: TrainConfig, task: Task) -> Path:
     """Train, or go on training.
 
@@ -164,16 +132,6 @@ def train(config: TrainConfig, task: Task) -> Path:
     run.restore()
     run.go()
     return run.out
-
-
-def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
-    """EMA whose decay rises to ``decay``, (1 + n) / (10 + n) after n updates, so that it soon forgets the start."""
-
-    @torch.no_grad()
-    def update(average: list[Tensor], weights: list[Tensor], count: Tensor | int) -> None:
-        torch._foreach_lerp_(average, weights, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
-
-    return update
 
 
 def _fabric(config: TrainConfig) -> Fabric:
@@ -200,7 +158,7 @@ class _Run:
         self.sampler = Sampler(task.count(), config.batch_size, config.seed)
         network = task.model()
         decay = config.ema_decay
-        self.ema = AveragedModel(network, multi_avg_fn=_moving_average(decay)) if decay else None
+        self.ema = AveragedModel(network, multi_avg_fn=moving_average(decay)) if decay else None
         optimizer = torch.optim.AdamW(
             network.parameters(),
             lr=config.learning_rate,
@@ -256,7 +214,7 @@ class _Run:
     def _train_step(self) -> dict[str, Tensor]:
         share = Share(self.step, self.config.seed, self.rows, self.fabric.device)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.step, self.config)
+            group["lr"] = self._rate(self.step)
         self.model.train()
         losses = self.task.loss(self.model, self.sampler(self.step), share)
         if not torch.isfinite(losses["loss"]):
@@ -318,7 +276,7 @@ class _Run:
         if self.fabric.world_size > 1:
             means = self.fabric.all_reduce(torch.tensor(list(losses.values())), reduce_op="mean")
             losses = dict(zip(losses, means.tolist(), strict=True))  # type: ignore[union-attr]
-        self._write({"step": self.step, **losses, "learning_rate": learning_rate_at(self.step - 1, self.config)})
+        self._write({"step": self.step, **losses, "learning_rate": self._rate(self.step - 1)})
         return losses
 
     def _write(self, figures: dict[str, float]) -> None:
@@ -326,6 +284,10 @@ class _Run:
             with open(self.out / "metrics.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps(figures) + "\n")
         self.fabric.log_dict({name: value for name, value in figures.items() if name != "step"}, step=self.step)
+
+    def _rate(self, step: int) -> float:
+        config = self.config
+        return learning_rate_at(step, config.learning_rate, config.warmup_steps, config.steps)
 
     def _agree(self, late: bool) -> bool:
         """All processes stop at the same step."""

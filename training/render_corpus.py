@@ -1,6 +1,6 @@
 """Contact sheet of the corpus on the open body: ``python -m training.render_corpus out/corpus --out sheet.jpg``.
 
-One row per kind of motion (recorded, recombined, scripted): random frames, seen a little from a side.
+Random frames of each kind of motion: recorded, recombined, and all kinds of scripted motion.
 """
 
 from __future__ import annotations
@@ -23,31 +23,34 @@ from training.render_body import BodyRenderer
 YAW = 35.0  # degrees, that bodies are turned to the left
 
 
-def contact_sheet(
-    corpus: Corpus, kinds: list[str], columns: int = 8, size: int = 130, seed: int = 0, split: str = "train"
-) -> Image.Image:
-    """Random frames of each kind."""
-    renderer, rng = BodyRenderer(load_body(), size, width_m=2.1), np.random.default_rng(seed)
-    sheet = Image.new("RGB", (columns * size, len(kinds) * size))
+ABREAST = 2  # kinds in a row of the sheet
+
+
+def contact_sheet(corpus: Corpus, kinds: list[str], columns: int = 6, size: int = 100, seed: int = 0) -> Image.Image:
+    """Random training frames of each kind, ``columns`` of them."""
+    rng = np.random.default_rng(seed)
+    frames = [_frames(corpus, kind, columns, rng) for kind in kinds]
+    renderer = BodyRenderer(load_body(), size, width_m=2.0)
+    sheet = Image.new("RGB", (ABREAST * columns * size, -(-len(kinds) // ABREAST) * size))
     draw = ImageDraw.Draw(sheet)
-    for row, kind in enumerate(kinds):
-        for column, R in enumerate(_frames(corpus, kind, split, columns, rng)):
-            picture = renderer.picture(R, np.zeros(NUM_BETAS), YAW)
-            sheet.paste(Image.fromarray(picture), (column * size, row * size))
-        draw.text((4, row * size + 2), kind, fill=(20, 20, 20))
+    for index, (kind, poses) in enumerate(zip(kinds, frames, strict=True)):
+        top, left = size * (index // ABREAST), size * columns * (index % ABREAST)
+        for column, R in enumerate(poses):
+            picture = Image.fromarray(renderer.picture(R, np.zeros(NUM_BETAS), YAW))
+            sheet.paste(picture, (left + column * size, top))
+        draw.text((left + 4, top + 2), kind, fill=(20, 20, 20))
     return sheet
 
 
-def _frames(corpus: Corpus, kind: str, split: str, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Random poses (count, 24, 3, 3) of a kind, facing ahead, from as many clips as there are."""
+def _frames(corpus: Corpus, kind: str, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Random poses (count, 24, 3, 3) of a kind, facing ahead."""
     kinds = corpus.clips["kind_names"][corpus.clips["kind"]]
-    rows = corpus.frames(split)
+    rows = corpus.frames("train")
     clip = np.searchsorted(corpus.clips["start"], rows, side="right") - 1
     rows = rows[kinds[clip] == kind]
     if not len(rows):
         raise MocapError(f"no clip of kind {kind!r} in {corpus.folder}; there are {', '.join(np.unique(kinds))}")
-    R = corpus.rotations(np.sort(rng.choice(rows, count))).numpy()
-    return with_hands(remove_heading(R))
+    return with_hands(remove_heading(corpus.rotations(np.sort(rng.choice(rows, count))).numpy()))
 
 
 def main() -> None:
@@ -56,8 +59,8 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--kinds", nargs="*", help="kinds of motion; all by default")
-    parser.add_argument("--columns", type=int, default=8, help="frames of each kind")
-    parser.add_argument("--size", type=int, default=130, help="pixels of one picture")
+    parser.add_argument("--columns", type=int, default=6, help="frames of each kind")
+    parser.add_argument("--size", type=int, default=100, help="pixels of one picture")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     corpus = Corpus.open(options.corpus)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mocap.errors import MocapError
-from training.harness import Sampler, Share, TrainConfig, learning_rate_at, load_weights, train
+from training.harness import Share, TrainConfig, load_weights, train
 
 
 class Line:
@@ -58,22 +58,6 @@ def curve(out: str) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in rows if "loss" in row}
 
 
-def test_every_sample_once_an_epoch_and_the_same_again():
-    sampler = Sampler(10, 4, seed=3)
-    drawn = np.concatenate([sampler(step) for step in range(5)])  # two epochs, with a step that crosses them
-    assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
-    assert (Sampler(10, 4, seed=3)(2) == drawn[8:12]).all()  # whatever came before
-    assert (Sampler(10, 4, seed=4)(0) != drawn[:4]).any()
-
-
-def test_learning_rate_rises_and_falls(config):
-    rates = [learning_rate_at(step, config) for step in range(config.steps)]
-    assert rates[0] == pytest.approx(0.06)
-    assert max(rates) == rates[4] == pytest.approx(0.3)
-    assert rates[5:] == sorted(rates[5:], reverse=True)
-    assert rates[-1] < 0.01
-
-
 def test_it_learns_and_leaves_what_is_needed(config):
     out = train(config, Line())
     losses = curve(config.out)
@@ -110,8 +94,3 @@ def test_nan_stops_with_the_last_good_checkpoint_kept(config):
     assert torch.load(Path(config.out) / "last.ckpt", weights_only=True)["step"] == 7
     train(config, Line())
     assert list(curve(config.out)) == list(range(1, 61))
-
-
-def test_too_few_samples_and_odd_batches_are_refused():
-    with pytest.raises(MocapError, match="3 samples, fewer than a batch of 4"):
-        Sampler(3, 4, 0)
