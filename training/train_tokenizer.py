@@ -3,7 +3,8 @@
     python -m training.train_tokenizer --config configs/train_tokenizer_live.yaml
     python -m training.train_tokenizer --config configs/train_tokenizer_paper.yaml --train.devices 4
 
-The same command goes on where it was stopped. Then ``python -m training.evaluate_tokenizer out/tokenizer_live``.
+The same command goes on where it was stopped; ``--start FILE`` starts from a shipped tokenizer, to train it further or
+on motion of one's own. Then ``python -m training.evaluate_tokenizer out/tokenizer_live``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from mocap.body.joint_limits import joint_limits
 from mocap.config import option
-from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig
+from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig, load_tokenizer
 from training.datasets.corpus import Corpus
 from training.evaluate_tokenizer import Meter, held_out, reconstruction
 from training.harness import Share, TrainConfig, train, unwrapped
@@ -34,6 +35,7 @@ class TokenizerRun:
     """A training run of the pose tokenizer."""
 
     corpus: str = option("out/corpus", "folder that training.make_corpus wrote", "DIR")
+    start: str = option("", "tokenizer (.npz) of the same sizes whose weights training starts from", "FILE")
     vertices: int = option(512, "vertices of the mesh in the loss, spread over the surface; 0: all", "N", low=0)
     validation_poses: int = option(4_000, "poses of the validation set that are measured", "N", low=1)
     random_poses: int = option(64, "poses from random tokens in each step, drawn into the joint limits", "N", low=0)
@@ -59,6 +61,13 @@ class TokenizerTask:
         self.at, self.areas = self._surface(config.vertices)
 
     def model(self) -> nn.Module:
+        """Fresh, or with the weights of another tokenizer.
+
+        Raises:
+            MocapError: that one is not there, or of other sizes.
+        """
+        if self.config.start:
+            return load_tokenizer(Path(self.config.start), expected=self.config.network)
         return PoseTokenizer(self.config.network)
 
     def count(self) -> int:
@@ -114,6 +123,7 @@ class TokenizerTask:
             "network": asdict(self.config.network),
             "loss": asdict(self.config.loss),
             "noise": asdict(self.config.noise),
+            "start": Path(self.config.start).name or None,
             "data": self.corpus.description(),
         }
 

@@ -8,12 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from mocap.errors import MocapError
+from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig, save_tokenizer
 from tests.training.small_corpus import write_small_corpus
+from training.datasets.corpus import Corpus
+from training.evaluate_tokenizer import load_run
+from training.train_tokenizer import TokenizerRun, TokenizerTask
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -98,24 +105,38 @@ def test_a_killed_run_goes_on_along_the_same_curve(folder: Path, whole: Path) ->
     np.testing.assert_allclose(list(resumed.values()), list(one.values()), rtol=1e-6)
 
 
+def test_training_goes_on_from_a_shipped_tokenizer(folder: Path, whole: Path) -> None:
+    config = TokenizerConfig(**json.loads((whole / "run.json").read_text())["network"])
+    save_tokenizer(load_run(whole), folder / "shipped.npz", {})
+    run = TokenizerRun(corpus=str(folder / "corpus"), start=str(folder / "shipped.npz"), network=config)
+    model = TokenizerTask(run).model()
+    assert isinstance(model, PoseTokenizer)
+    poses = Corpus.open(folder / "corpus").body_poses(np.arange(20))
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval()(poses).R, load_run(whole)(poses).R)
+    other = replace(run, network=replace(config, codes=32))
+    with pytest.raises(MocapError, match=r"codebook 32 × 8.*codebook 16 × 8"):
+        TokenizerTask(other).model()
+
+
 def test_a_run_of_another_size_is_not_continued(folder: Path, whole: Path) -> None:
-    command = [
-        sys.executable, "-m", "training.train_tokenizer", "--config", str(folder / "config.yaml"),
-        "--corpus", str(folder / "corpus"), "--train.out", str(whole), "--network.codes", "32",
-    ]  # fmt: skip
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert done.returncode == 1
-    assert "'codes': 32" in done.stderr
-    assert "'codes': 16" in done.stderr
+    done = fail(folder, "--train.out", str(whole), "--network.codes", "32")
+    assert "'codes': 32" in done
+    assert "'codes': 16" in done
 
 
 def test_no_corpus(folder: Path) -> None:
-    command = [sys.executable, "-m", "training.train_tokenizer", "--corpus", str(folder / "none")]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
+    assert "training.make_corpus" in fail(folder, "--corpus", str(folder / "none"))
+
+
+def fail(folder: Path, *options: str) -> str:
+    """What a run that cannot start says."""
+    command = [
+        sys.executable, "-m", "training.train_tokenizer", "--config", str(folder / "config.yaml"),
+        "--corpus", str(folder / "corpus"), *options,
+    ]  # fmt: skip
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
-    assert "training.make_corpus" in done.stderr
+    return done.stderr

@@ -31,10 +31,6 @@ class Track:
         """A constant, drawn once."""
         self.curves[name] = np.full_like(self.t, low if high is None else self.draw(low, high))
 
-    def key(self, name: str, times: Sequence[float], values: Sequence[float]) -> None:
-        """Smooth curve through keys."""
-        self.curves[name] = self.through(times, values)
-
     def through(self, times: Sequence[float] | Float, values: Sequence[float] | Float) -> Float:
         curve = PchipInterpolator(np.asarray(times, float), np.asarray(values, float))
         smooth: Float = gaussian_filter1d(curve(np.clip(self.t, times[0], times[-1])), 0.06 * self.fps, mode="nearest")
@@ -61,12 +57,6 @@ class Track:
         wave = 0.5 - 0.5 * np.cos(2 * np.pi * turns)
         depth = 1 - 1.5 * jitter * np.abs(self.random_walk(-1, 1, 1.5 * period))
         return np.power(wave, sharp) * depth
-
-    def both(self, name: str, low: float, high: float, asymmetry: float = 0.15) -> None:
-        """A constant on both sides, nearly the same."""
-        middle = self.draw(low, high)
-        for side in ("left", "right"):
-            self.set(f"{side}_{name}", middle + asymmetry * (high - low) * self.draw(-1, 1))
 
     def sway(self, scale: float = 1.0) -> None:
         """Slow noise on whatever is set, and on torso, head and pelvis: nobody holds still."""
