@@ -61,8 +61,8 @@ def play(sights: list[Sight], camera: Camera, smoothing: float) -> Run:
         poses, _ = motion.update(t, estimates, persons, camera)
         if poses:
             found.append((index, t, poses[0], motion.pitch_deg))
-    index, t, poses, pitch = zip(*found, strict=True)
-    return Run(np.array(index), np.array(t), list(poses), np.array(pitch))
+    indices, times, solved, pitch = zip(*found, strict=True)
+    return Run(np.array(indices), np.array(times), list(solved), np.array(pitch))
 
 
 def sole_heights(poses: list[BodyPose]) -> Float64:
