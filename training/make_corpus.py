@@ -25,7 +25,7 @@ from training.corpus.recombine import FPS, RECOMBINED, make_bank, with_mirror_im
 from training.corpus.scripted import KINDS, scripted
 from training.corpus.sources import read_recorded
 from training.corpus.store import write_corpus
-from training.corpus.thinning import thin
+from training.datasets.distinct import distinct
 from training.datasets.motion import Motion
 from training.datasets.splits import SPLITS, split_of
 from training.options import run
@@ -110,8 +110,8 @@ def training_rows(pieces: list[Piece]) -> dict[str, NDArray[np.int64]]:
     own, others = (np.concatenate(parts or [np.zeros(0, np.int64)]) for parts in looked_at.values())
     rows = np.concatenate([own, others])
     joints = heading_free_joints(np.concatenate([p.quat_wxyz for p in pieces])[rows])
-    distinct = rows[thin(joints, progress=True)]
-    return {"distinct": distinct, "train_rows": np.union1d(distinct, own[thin(joints[: len(own)], FINE_M)])}
+    coarse = rows[distinct(joints, progress=True)]
+    return {"distinct": coarse, "train_rows": np.union1d(coarse, own[distinct(joints[: len(own)], FINE_M)])}
 
 
 def summary(description: dict[str, object]) -> str:

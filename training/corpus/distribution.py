@@ -14,8 +14,7 @@ from training.corpus.jobs import Piece, Result
 from training.corpus.kinematics import Float
 from training.corpus.limits import limits
 from training.corpus.sources import Recorded, total_hours
-from training.corpus.thinning import DISTINCT_M, thin
-from training.datasets.distinct import pose_positions
+from training.datasets.distinct import DISTINCT_M, distinct, pose_positions
 from training.datasets.motion import BODY_JOINT_NAMES, Motion
 from training.datasets.splits import SPLITS, split_of
 
@@ -109,7 +108,7 @@ def _raw(motions: Sequence[Motion]) -> dict[str, Any]:
         joints = np.concatenate([pose_positions(m.R_parent_joint) for m in own])
         table[source] = {
             "clips": len(own), "hours": round(total_hours(own), 3), "frames": len(joints),
-            "distinct": len(thin(joints)),
+            "distinct": len(distinct(joints)),
         }  # fmt: skip
     train = [m for m in motions if split_of(m) == "train"]
     R = np.concatenate([m.R_parent_joint for m in train]) if train else np.zeros((0, 22, 3, 3), np.float32)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mocap.body.skeleton import JOINT
 from training.corpus.kinematics import forward, lowest_point, on_floor, smooth_lift
-from training.corpus.thinning import thin
+from training.datasets.distinct import distinct
 from training.datasets.kinematics import remove_heading
 from training.datasets.motion import BODY_JOINT_NAMES, NUM_BODY_JOINTS, Motion, mirror, resample
 
@@ -82,7 +82,7 @@ def _distinct_rows(R: NDArray[np.float32], group: tuple[str, ...], cut: int) -> 
     """Frames that differ in how parts stand to what they hang on (for the legs: to the pelvis and the vertical)."""
     distance, names = _DRAWN[group]
     joints = _joints_alone(R, group, names)
-    own, other = EVERY * thin(joints[:cut:EVERY], distance), cut + EVERY * thin(joints[cut::EVERY], distance)
+    own, other = EVERY * distinct(joints[:cut:EVERY], distance), cut + EVERY * distinct(joints[cut::EVERY], distance)
     return Rows(np.concatenate([own, other]), len(own))
 
 

@@ -16,10 +16,9 @@ from training.corpus.kinematics import forward
 from training.corpus.limits import excess_deg
 from training.corpus.penetration import TOLERANCE, depths
 from training.corpus.scripted import KINDS, scripted
-from training.corpus.thinning import same
 from training.datasets.c3d import Markers
 from training.datasets.corpus import Corpus
-from training.datasets.distinct import pose_positions
+from training.datasets.distinct import pose_positions, same
 from training.datasets.fitted import Recording, write_fitted
 from training.datasets.motion import BODY_JOINT_NAMES
 
