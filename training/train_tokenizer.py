@@ -36,6 +36,7 @@ class TokenizerRun:
 
     corpus: str = option("out/corpus", "folder that training.make_corpus wrote", "DIR")
     start: str = option("", "tokenizer (.npz) of the same sizes whose weights training starts from", "FILE")
+    recorded: int = option(1, "times that each recorded pose counts; others count once", "N", low=1)
     vertices: int = option(512, "vertices of the mesh in the loss, spread over the surface; 0: all", "N", low=0)
     validation_poses: int = option(4_000, "poses of the validation set that are measured", "N", low=1)
     random_poses: int = option(64, "poses from random tokens in each step, drawn into the joint limits", "N", low=0)
@@ -54,7 +55,8 @@ class TokenizerTask:
     def __init__(self, config: TokenizerRun) -> None:
         self.config = config
         self.corpus = Corpus.open(Path(config.corpus))
-        self.rows = self.corpus.rows("train")
+        rows = self.corpus.rows("train")
+        self.rows = np.repeat(rows, np.where(self.corpus.of_kind(rows, "recorded"), config.recorded, 1))
         self.meter = Meter()
         self.validation = held_out(self.corpus, "val", config.validation_poses)
         self.joint_limits = joint_limits()
@@ -123,6 +125,7 @@ class TokenizerTask:
             "network": asdict(self.config.network),
             "loss": asdict(self.config.loss),
             "noise": asdict(self.config.noise),
+            "recorded": self.config.recorded,
             "start": Path(self.config.start).name or None,
             "data": self.corpus.description(),
         }

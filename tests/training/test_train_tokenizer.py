@@ -119,6 +119,11 @@ def test_training_goes_on_from_a_shipped_tokenizer(folder: Path, whole: Path) ->
         TokenizerTask(other).model()
 
 
+def test_recorded_poses_may_count_more_often(folder: Path) -> None:
+    run = TokenizerRun(corpus=str(folder / "corpus"), recorded=3)
+    assert TokenizerTask(run).count() == 3 * TokenizerTask(replace(run, recorded=1)).count()
+
+
 def test_a_run_of_another_size_is_not_continued(folder: Path, whole: Path) -> None:
     done = fail(folder, "--train.out", str(whole), "--network.codes", "32")
     assert "'codes': 32" in done

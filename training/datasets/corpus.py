@@ -62,6 +62,11 @@ class Corpus:
         """
         return self.clips["train_rows"] if split == "train" else self.frames(split)
 
+    def of_kind(self, rows: NDArray[np.int64], kind: str) -> NDArray[np.bool_]:
+        """Which rows lie in clips of a kind: ``recorded``, ``recombined``, or the name of a scripted motion."""
+        clip = np.searchsorted(self.clips["start"], rows, side="right") - 1
+        return np.asarray(self.clips["kind_names"][self.clips["kind"][clip]] == kind)
+
     def body_poses(self, rows: NDArray[np.int64]) -> Tensor:
         """Local rotations of the 21 body joints, (len(rows), 21, 3, 3) float32."""
         return self.rotations(rows)[:, 1:]

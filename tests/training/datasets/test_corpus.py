@@ -52,6 +52,13 @@ def test_rows_by_split(folder: Path) -> None:
         corpus.rows("valid")
 
 
+def test_rows_by_kind(folder: Path) -> None:
+    corpus = Corpus.open(folder)
+    rows = np.array([20, 0, 9, 10, 15, 16])
+    assert corpus.of_kind(rows, "recorded").tolist() == [True, True, True, False, False, True]
+    assert corpus.of_kind(rows, "recombined_pose").tolist() == [False, False, False, True, True, False]
+
+
 def test_a_clip_is_a_motion_again(folder: Path) -> None:
     motion = Corpus.open(folder).motion(2)
     assert (motion.name, motion.source, motion.fps, motion.num_frames) == ("run", "accad", 60.0, 14)
