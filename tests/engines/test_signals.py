@@ -10,7 +10,6 @@ import pytest
 
 PROGRAM = """
 import gc, signal, torch, engines
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell starts its children with it ignored
 def engine(name):
     spec = engines.EngineSpec({"input": engines.TensorSpec((4,))}, ("output",))
     class Double(torch.nn.Module):
