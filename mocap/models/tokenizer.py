@@ -1,4 +1,4 @@
-"""The pose tokenizer: TokenHMR's VQ-VAE over the 21 body joints (section 4.3), in any size.
+"""The pose tokenizer: TokenHMR's VQ-VAE over the 21 body joints (section 4.3), in any size and two layouts.
 
 A pose is 21 rotation matrices (B, 21, 3, 3), parent from joint, SMPL's joints 1 to 21 (no pelvis, no hands). Inside it
 is a sequence of 21 joints with 6 channels: the first two **rows** of each matrix, the published system's convention.
@@ -7,7 +7,6 @@ Convolutions run along the sequence. Tokens are indices (B, M) into a codebook o
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,6 +21,7 @@ from mocap.body.torch_rotations import matrix_to_rows6d, rows6d_to_matrix
 from mocap.config import option
 from mocap.errors import MocapError
 from mocap.models.quantizer import EmaQuantizer
+from mocap.models.tokenizer_networks import JointDecoder, JointEncoder, SequenceDecoder, SequenceEncoder
 from mocap.models.weights import load_weights, read_weights, write_weights
 
 
@@ -48,6 +47,10 @@ class TokenizerConfig:
     )
     decoder_stages: int = option(4, "steps from the tokens down to the joints", "N", low=1)
     joints: int = option(21, "joints of a pose", "N", low=1)
+    per_joint: bool = option(
+        False, "tokens belong to joints, as many to each, and nothing is resampled; else TokenHMR's sequence"
+    )
+    stacks: int = option(1, "per joint: residual stacks of the encoder, and of the decoder", "N", low=1)
     # How the codebook learns, which is no size: tokenizers that differ in it alone can load each other's weights.
     decay: float = option(0.99, "of the codebook's moving averages", "0…1", low=0, high=1, compare=False)
     reset_below: float = option(1.0, "a code chosen by fewer vectors a batch is replaced", "N", low=0, compare=False)
@@ -57,6 +60,12 @@ class TokenizerConfig:
         wrong = [f.name for f in fields(self) if f.type == "int" and getattr(self, f.name) < 1]
         if wrong:
             raise MocapError(f"Tokenizer: expected sizes of at least 1, found {', '.join(wrong)} below it")
+        if self.per_joint:
+            if self.tokens % self.joints:
+                raise MocapError(
+                    f"Tokenizer: expected tokens per joint, a multiple of its {self.joints} joints, found {self.tokens}"
+                )
+            return
         longest, halvings = self.tokens * 2**self.downsamples, 2 ** (self.upsamples - 1)
         if longest % halvings:
             raise MocapError(
@@ -78,6 +87,8 @@ class TokenizerConfig:
 
     def __str__(self) -> str:
         stages = f"stages {self.upsamples}/{self.downsamples}/{self.decoder_stages}"
+        if self.per_joint:
+            stages = f"per joint, stacks {self.stacks}"
         residual = f"depth {self.depth}, dilation {self.dilation}"
         codebook = f"codebook {self.codes} × {self.code_dim}"
         return f"{self.tokens} tokens, {codebook}, width {self.width}, {residual}, {stages}, {self.joints} joints"
@@ -102,11 +113,11 @@ class PoseTokenizer(nn.Module):
     def __init__(self, config: TokenizerConfig = PAPER) -> None:
         super().__init__()
         self.config = config
-        self.encoder = _Encoder(config)
+        self.encoder = JointEncoder(config) if config.per_joint else SequenceEncoder(config)
         self.quantizer = EmaQuantizer(
             config.codes, config.code_dim, config.decay, config.reset_below, restart=config.restart
         )
-        self.decoder = _Decoder(config)
+        self.decoder = JointDecoder(config) if config.per_joint else SequenceDecoder(config)
 
     def forward(self, R: Tensor) -> Reconstruction:
         """Poses (B, 21, 3, 3) -> their reconstruction."""
@@ -185,113 +196,3 @@ def load_tokenizer(path: Path, expected: TokenizerConfig | None = None) -> PoseT
     tokenizer = PoseTokenizer(config)
     tokenizer.load(weights, str(path))
     return tokenizer.eval()
-
-
-class _ResidualStack(nn.Module):
-    """(B, width, L) -> same: ``x + conv1(relu(conv3(relu(x))))`` for each dilation, the widest first."""
-
-    def __init__(self, width: int, depth: int, dilation: int) -> None:
-        super().__init__()
-        steps = [dilation**power for power in reversed(range(depth))]
-        self.wide = nn.ModuleList(nn.Conv1d(width, width, 3, padding=step, dilation=step) for step in steps)
-        self.narrow = nn.ModuleList(nn.Conv1d(width, width, 1) for _ in steps)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for wide, narrow in zip(self.wide, self.narrow, strict=True):
-            x = x + narrow(F.relu(wide(F.relu(x))))
-        return x
-
-
-class _Resample(nn.Module):
-    """(B, C, old) -> (B, C, new) by the nearest neighbour, with the positions that torch's interpolation takes.
-
-    They are fixed once: OpenVINO's interpolation rounds to other neighbours, two places off after four stages.
-    """
-
-    index: Tensor
-
-    def __init__(self, old: int, new: int) -> None:
-        super().__init__()
-        index = F.interpolate(torch.arange(old, dtype=torch.float32)[None, None], new)[0, 0].long()
-        self.register_buffer("index", index, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.index_select(-1, self.index)
-
-
-class _Stretch(nn.Module):
-    """:class:`_Resample` and then a convolution of three taps, computed at the old length where the new is far longer.
-
-    A convolution over repeated entries: each tap is applied to the old entries once, and the new ones are sums of
-    three of these products. From 21 joints to 160 places that is a fourth of the time, and the same numbers.
-    """
-
-    places: Tensor | None
-
-    def __init__(self, old: int, new: int) -> None:
-        super().__init__()
-        self.resample = _Resample(old, new)
-        source = F.pad(F.one_hot(self.resample.index, old), (0, 0, 1, 1))  # (new + 2, old), none at the two ends
-        taps = torch.stack([source[tap : tap + new].T for tap in range(3)])  # (3, old, new)
-        self.register_buffer("places", taps.flatten(0, 1).float() if new > 3 * old else None, persistent=False)
-
-    def forward(self, x: Tensor, conv: nn.Conv1d) -> Tensor:
-        """(B, C, old) -> (B, C', new), which is ``conv(resample(x))``."""
-        if self.places is None or conv.bias is None:
-            out: Tensor = conv(self.resample(x))
-            return out
-        taps = F.conv1d(x, conv.weight.transpose(1, 2).flatten(0, 1)[..., None])  # (B, C' 3, old)
-        stretched = taps.unflatten(1, (-1, 3)).flatten(2) @ self.places.to(taps.dtype)
-        return stretched + conv.bias.to(taps.dtype)[:, None]
-
-
-class _Encoder(nn.Module):
-    """(B, 6, joints) -> (B, D, M)."""
-
-    def __init__(self, config: TokenizerConfig) -> None:
-        super().__init__()
-        width = config.width
-        self.first = _conv3(6, width)
-        lengths = itertools.pairwise([config.joints, *config.encoder_lengths])
-        self.lengthen = nn.ModuleList(_Stretch(old, new) for old, new in lengths)
-        self.stretch = nn.ModuleList(_conv3(width, width) for _ in self.lengthen)
-        downs = range(config.downsamples)
-        self.halve = nn.ModuleList(nn.Conv1d(width, width, 4, stride=2, padding=1) for _ in downs)
-        self.stacks = nn.ModuleList(_ResidualStack(width, config.depth, config.dilation) for _ in downs)
-        self.last = _conv3(width, config.code_dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.first(x))
-        for lengthen, conv in zip(self.lengthen, self.stretch, strict=True):
-            x = F.relu(lengthen(x, conv))
-        for halve, stack in zip(self.halve, self.stacks, strict=True):
-            x = stack(halve(x))
-        return self.last(x)
-
-
-class _Decoder(nn.Module):
-    """(B, D, M) -> (B, 6, joints)."""
-
-    def __init__(self, config: TokenizerConfig) -> None:
-        super().__init__()
-        width = config.width
-        self.first = _conv3(config.code_dim, width)
-        lengths = itertools.pairwise([config.tokens, *config.decoder_lengths])
-        self.resample = nn.ModuleList(_Resample(old, new) for old, new in lengths)
-        self.shrink = nn.ModuleList(_conv3(width, width) for _ in self.resample)
-        downs = range(config.downsamples)
-        self.stacks = nn.ModuleList(_ResidualStack(width, config.depth, config.dilation) for _ in downs)
-        self.blend = nn.ModuleList(_conv3(width, width) for _ in downs)
-        self.last = _conv3(width, 6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.first(x))
-        for resample, conv in zip(self.resample, self.shrink, strict=True):
-            x = F.relu(conv(resample(x)))
-        for stack, blend in zip(self.stacks, self.blend, strict=True):
-            x = blend(stack(x))
-        return self.last(x)
-
-
-def _conv3(inputs: int, outputs: int) -> nn.Conv1d:
-    return nn.Conv1d(inputs, outputs, 3, padding=1)

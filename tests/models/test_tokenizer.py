@@ -12,7 +12,8 @@ from torch import Tensor
 
 from mocap.body.torch_rotations import axis_angle_to_matrix, geodesic_angle, random_rotations
 from mocap.errors import MocapError
-from mocap.models.tokenizer import PAPER, PoseTokenizer, TokenizerConfig, _Stretch, load_tokenizer, save_tokenizer
+from mocap.models.tokenizer import PAPER, PoseTokenizer, TokenizerConfig, load_tokenizer, save_tokenizer
+from mocap.models.tokenizer_networks import _Stretch
 from mocap.models.weights import write_weights
 
 SMALL = TokenizerConfig(tokens=20, codes=32, code_dim=8, width=12, upsamples=2, decoder_stages=2)
@@ -42,6 +43,8 @@ def test_the_papers_sizes() -> None:
         replace(SMALL, tokens=24, upsamples=1, downsamples=1),
         replace(SMALL, tokens=10, upsamples=2, downsamples=2),
         replace(SMALL, tokens=64, upsamples=3, joints=23),
+        replace(SMALL, tokens=42, per_joint=True),
+        replace(SMALL, tokens=23, per_joint=True, stacks=3, joints=23),
     ],
 )
 def test_any_size_encodes_and_decodes(config: TokenizerConfig) -> None:
@@ -52,6 +55,28 @@ def test_any_size_encodes_and_decodes(config: TokenizerConfig) -> None:
     back = model.decode_tokens(indices)
     assert back.shape == R.shape
     torch.testing.assert_close(back @ back.mT, torch.eye(3).expand_as(back), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_tokens_per_joint_follow_each_other() -> None:
+    model = tokenizer(replace(SMALL, tokens=63, per_joint=True))  # fresh: its stacks are still the identity
+    before = poses(1)
+    after = before.clone()
+    after[:, 10] = poses(1, seed=1)[:, 10]
+    moved = (model.latent(after) - model.latent(before)).abs().amax((0, 1)) > 1e-6
+    assert moved.nonzero()[:, 0].tolist() == list(range(9 * 3, 12 * 3))  # a convolution sees the joints beside it
+    tokens = model.encode(before)
+    tokens[:, 10 * 3 : 11 * 3] = (tokens[:, 10 * 3 : 11 * 3] + 1) % SMALL.codes
+    turned = geodesic_angle(model.decode_tokens(tokens), model.decode_tokens(model.encode(before)))[0] > 1e-3
+    assert turned.nonzero()[:, 0].tolist() == [9, 10, 11]
+
+
+@pytest.mark.parametrize("config", [SMALL, replace(SMALL, tokens=42, per_joint=True)])
+@torch.no_grad()
+def test_starts_near_the_rest_pose(config: TokenizerConfig) -> None:
+    R = tokenizer(config).decode_tokens(torch.randint(config.codes, (50, config.tokens)))
+    angles = geodesic_angle(R, torch.eye(3).expand_as(R))
+    assert angles.median(0).values.max() < 1.0  # no joint is upside down, or anywhere, as it would be from zero
 
 
 @torch.no_grad()
@@ -189,3 +214,5 @@ def test_impossible_sizes_are_refused() -> None:
         TokenizerConfig(tokens=10, upsamples=4)
     with pytest.raises(MocapError, match="at least 1, found codes"):
         TokenizerConfig(codes=0)
+    with pytest.raises(MocapError, match="multiple of its 21 joints, found 80"):
+        TokenizerConfig(tokens=80, per_joint=True)
