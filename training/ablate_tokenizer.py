@@ -1,10 +1,11 @@
 """What tokens, codebook and noise are worth (TokenHMR's Tab. 3): trains each variant alike, measures, writes a table.
 
     python -m training.ablate_tokenizer --config configs/train_tokenizer_live.yaml --train.steps 4000 \
-        --train.out out/ablation --variants tokens=40 tokens=160 codes=256 codes=512,code_dim=32 noise=off
+        --train.out out/ablation --variants tokens=42 tokens=126 codes=256 codes=512,code_dim=8 noise=off
 
-A variant names what differs from the configuration: sizes of the network, and ``noise=off``. The configuration itself
-is the first row of each part. The same command goes on where it was stopped and skips what is finished.
+A variant names what differs from the configuration: sizes of the network, ``per_joint=off`` (TokenHMR's sequence), and
+``noise=off``. The configuration itself is the first row of each part. The same command goes on where it was stopped
+and skips what is finished.
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ from training.train_tokenizer import TokenizerRun, TokenizerTask
 
 HELD_OUT = ("test", "ood")  # subjects of the training sources; a source held out whole
 _SIZES = {item.name for item in fields(TokenizerConfig) if item.type == "int"}
-_CODEBOOK = {"codes", "code_dim"}
+_PARTS = {
+    "Codebook": {"codes", "code_dim"},
+    "Tokens": {"tokens"},
+    "Layout": {"per_joint", "upsamples", "downsamples", "decoder_stages"},
+    "Noise": {"noise"},
+}
+_SWITCHES = {("noise", "off"), ("per_joint", "on"), ("per_joint", "off")}
 # How the loop is run and what it prints does not change what is learned.
 _NO_MATTER = ("out", "threads", "log_every", "validate_every", "checkpoint_every_s", "stop_after_s", "resume")
 
@@ -38,7 +45,7 @@ class Ablation(TokenizerRun):
     """Variants of a training run; ``train.out`` is the folder of all of them."""
 
     variants: list[str] = option(
-        ["codes=256", "code_dim=32", "tokens=40", "tokens=160", "noise=off"], "what differs, e.g. tokens=40,width=64"
+        ["codes=256", "code_dim=8", "tokens=168", "noise=off"], "what differs, e.g. tokens=168,width=64"
     )
     measured_poses: int = option(20_000, "poses of each held-out set that are measured", "N", low=1)
     table: str = option("", "Markdown file for the table; it is printed in any case", "FILE")
@@ -55,7 +62,7 @@ class Variant:
     def part(self) -> str:
         """The part of the table that it belongs to."""
         names = {name for name, _ in self.changes}
-        for part, own in (("Codebook", _CODEBOOK), ("Tokens", {"tokens"}), ("Noise", {"noise"})):
+        for part, own in _PARTS.items():
             if names and names <= own:
                 return part
         return "Other"
@@ -67,6 +74,8 @@ class Variant:
             return f"{network.codes} × {network.code_dim}"
         if part == "Tokens":
             return str(network.tokens)
+        if part == "Layout":
+            return "per joint" if network.per_joint else "sequence"
         if part == "Noise":
             return "no" if ("noise", "off") in self.changes else "yes"
         return ", ".join(f"{name} {value}" for name, value in self.changes) or "as configured"
@@ -93,14 +102,15 @@ def variants_of(ablation: Ablation) -> list[Variant]:
 def _parse(text: str) -> tuple[tuple[str, str], ...]:
     pairs = [part.strip().partition("=") for part in text.split(",")]
     for name, _, value in pairs:
-        if not (name in _SIZES and value.isdecimal()) and (name, value) != ("noise", "off"):
-            known = ", ".join(sorted(_SIZES))
-            raise MocapError(f"variant '{text}': expected noise=off, or one of {known} = a whole number")
+        if not (name in _SIZES and value.isdecimal()) and (name, value) not in _SWITCHES:
+            switches, known = (", ".join(sorted(part)) for part in (map("=".join, _SWITCHES), _SIZES))
+            raise MocapError(f"variant '{text}': expected {switches}, or one of {known} = a whole number")
     return tuple((name, value) for name, _, value in pairs)
 
 
 def _changed(base: TokenizerRun, changes: Sequence[tuple[str, str]]) -> TokenizerRun:
     sizes: dict[str, Any] = {name: int(value) for name, value in changes if name in _SIZES}
+    sizes |= {name: value == "on" for name, value in changes if name == "per_joint"}
     noise = replace(base.noise, joints=0.0, replaced=0.0) if ("noise", "off") in changes else base.noise
     return replace(base, network=replace(base.network, **sizes), noise=noise)
 
@@ -164,8 +174,7 @@ def table(rows: Sequence[tuple[Variant, dict[str, Any]]]) -> str:
         "| | | held-out subjects MVE | MPJPE | codes used | held-out source MVE | MPJPE | noise taken out |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    parts = dict.fromkeys(["Codebook", "Tokens", "Noise", "Other"])
-    for part in parts:
+    for part in (*_PARTS, "Other"):
         own = [row for row in rows if row[0].part == part and row[0].changes]
         base = [row for row in rows if not row[0].changes]
         for index, (variant, figures) in enumerate(sorted([*base, *own], key=_order) if own else []):

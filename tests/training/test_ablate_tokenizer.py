@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mocap.errors import MocapError
+from mocap.models.tokenizer import TokenizerConfig
 from tests.training.small_corpus import write_small_corpus
 from training import ablate_tokenizer
 from training.ablate_tokenizer import Ablation, Variant, main, table, variants_of
@@ -79,18 +81,28 @@ def test_figures_of_another_configuration_are_not_taken(
 
 
 def test_what_a_variant_changes() -> None:
-    base, small, quiet = variants_of(ablation("tokens=40,width=64", "noise=off"))
+    base, small, quiet, joints = variants_of(ablation("tokens=40,width=64", "noise=off", "per_joint=on,tokens=168"))
     assert base.changes == ()
     assert (small.config.network.tokens, small.config.network.width) == (40, 64)
     assert small.config.network.codes == base.config.network.codes
     assert (quiet.config.noise.joints, quiet.config.noise.replaced) == (0, 0)
-    assert len({v.config.train.out for v in (base, small, quiet)}) == 3
-    assert [v.part for v in (small, quiet)] == ["Other", "Noise"]
+    assert len({v.config.train.out for v in (base, small, quiet, joints)}) == 4
+    assert [v.part for v in (small, quiet, joints)] == ["Other", "Noise", "Other"]
+    assert (joints.config.network.per_joint, joints.config.network.tokens) == (True, 168)
 
 
-@pytest.mark.parametrize("wrong", ["tokenz=3", "tokens", "tokens=many", "noise=on", "", "decay=0.9"])
+def test_a_layout_is_a_part_of_its_own() -> None:
+    network = TokenizerConfig(tokens=84, per_joint=True)
+    base, sequence = variants_of(replace(ablation("per_joint=off,upsamples=1"), network=network))
+    assert sequence.part == "Layout"
+    assert [row.label("Layout") for row in (base, sequence)] == ["per joint", "sequence"]
+
+
+@pytest.mark.parametrize("wrong", ["tokenz=3", "tokens", "tokens=many", "noise=on", "", "decay=0.9", "per_joint=1"])
 def test_variants_that_are_not_understood(wrong: str) -> None:
-    with pytest.raises(MocapError, match=r"expected noise=off, or one of .*tokens.* = a whole number"):
+    with pytest.raises(
+        MocapError, match=r"expected noise=off, per_joint=off, per_joint=on, or one of .*tokens.* = a whole number"
+    ):
         variants_of(ablation(wrong))
 
 
