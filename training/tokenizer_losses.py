@@ -64,6 +64,16 @@ def vertex_areas(vertices: Tensor, faces: Tensor) -> Tensor:
     return areas / areas.mean()
 
 
+def energy_distance(x: Tensor, y: Tensor) -> Tensor:
+    """How far two samples are from one distribution: (..., n, d), (..., m, d) -> (...), 0 on average if they have one.
+
+    ``2 E|x - y| - E|x - x'| - E|y - y'|`` over pairs of different members (Székely and Rizzo, 2013).
+    """
+    between = torch.cdist(x, y).mean((-2, -1))
+    within = (torch.cdist(part, part).sum((-2, -1)) / (part.shape[-2] * (part.shape[-2] - 1)) for part in (x, y))
+    return 2 * between - sum(within)
+
+
 def tokenizer_losses(
     weights: TokenizerLossWeights,
     R: tuple[Tensor, Tensor],

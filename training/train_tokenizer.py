@@ -27,7 +27,13 @@ from training.evaluate_tokenizer import Meter, held_out, reconstruction
 from training.harness import Share, TrainConfig, train, unwrapped
 from training.noise import ProgressiveNoise
 from training.options import run
-from training.tokenizer_losses import TokenizerLossWeights, rotation_loss, tokenizer_losses, vertex_areas
+from training.tokenizer_losses import (
+    TokenizerLossWeights,
+    energy_distance,
+    rotation_loss,
+    tokenizer_losses,
+    vertex_areas,
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,11 @@ class TokenizerRun:
     recorded: int = option(1, "times that each recorded pose counts; others count once", "N", low=1)
     vertices: int = option(512, "vertices of the mesh in the loss, spread over the surface; 0: all", "N", low=0)
     validation_poses: int = option(4_000, "poses of the validation set that are measured", "N", low=1)
-    random_poses: int = option(64, "poses from random tokens in each step, drawn into the joint limits", "N", low=0)
-    limits: float = option(10.0, "weight of that term; 0: the paper, which has none", low=0)
+    random_poses: int = option(
+        32, "poses from random tokens in each step, for the next two; the paper has none", "N", low=2
+    )
+    limits: float = option(10.0, "weight of their distance to the joint limits", low=0)
+    prior: float = option(5.0, "weight of the distance of their distribution to that of real poses", low=0)
     network: TokenizerConfig = field(default_factory=TokenizerConfig)
     loss: TokenizerLossWeights = field(default_factory=TokenizerLossWeights)
     noise: ProgressiveNoise = field(default_factory=ProgressiveNoise)
@@ -92,26 +101,29 @@ class TokenizerTask:
             self.areas,
         )
         loss = terms.pop("total")
-        if self.config.limits:
-            terms["limits"] = self._outside_limits(model, share)
-            loss = loss + self.config.limits * terms["limits"]
+        if self.config.limits or self.config.prior:
+            terms |= self._prior(model, poses.to(share.device), share)
+            loss = loss + self.config.limits * terms["limits"] + self.config.prior * terms["prior"]
         return {"loss": loss, **terms, "perplexity": out.perplexity}
 
-    def _outside_limits(self, model: nn.Module, share: Share) -> Tensor:
-        """How far poses of random tokens are from the nearest ones inside the joint limits, in matrix entries (L1).
+    def _prior(self, model: nn.Module, poses: Tensor, share: Share) -> dict[str, Tensor]:
+        """Any tokens should make a pose, and random ones make poses as varied as real ones. The codebook does not move.
 
-        A code that is impossible where it stands would make the tokens a poor prior: the decoder is taught to make the
-        best of it. The codebook itself does not move.
+        ``limits``: how far poses of random tokens are from the nearest ones inside the joint limits, in matrix entries
+        (L1). Alone it makes a T-pose of them all. ``prior``: energy distance to the batch's poses, of each joint's
+        rotation and of the whole body's joint positions (m).
         """
         plain = unwrapped(model)
         assert isinstance(plain, PoseTokenizer)
         size = (self.config.random_poses, plain.config.tokens)
         tokens = torch.randint(plain.config.codes, size, generator=share.generator())
-        R = plain.decode_tokens(tokens.to(share.device))
+        R = plain.decode_tokens(tokens.to(share.device)).float()
         still = np.broadcast_to(np.eye(3), (len(R), 1, 3, 3))
         whole = np.concatenate([still, R.detach().cpu().double().numpy(), still, still], 1)
         inside = torch.as_tensor(self.joint_limits.clamp(whole)[:, 1:22]).to(R)
-        return rotation_loss(R, inside)
+        turns = energy_distance(*(part.flatten(2).transpose(0, 1) for part in (R, poses)))
+        places = energy_distance(*(self.meter.joints(part).flatten(1) for part in (R, poses)))
+        return {"limits": rotation_loss(R, inside), "prior": turns.mean() + places}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         device = next(model.parameters()).device

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from training.noise import ProgressiveNoise
 from training.projection import perspective
 from training.tokenizer_losses import (
     TokenizerLossWeights,
+    energy_distance,
     point_loss,
     rotation_loss,
     tokenizer_losses,
@@ -43,6 +45,29 @@ def test_areas_of_vertices() -> None:
     corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
     areas = vertex_areas(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]))
     torch.testing.assert_close(areas, torch.tensor([4.0, 2, 4, 2]) / 3)  # 0 and 2 lie in both triangles; mean 1
+
+
+def test_energy_distance_by_its_definition() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(2, count, 3, generator=generator) for count in (5, 4))
+    for one, x_one, y_one in zip(energy_distance(x, y), x, y, strict=True):
+        between = torch.stack([(a - b).norm() for a in x_one for b in y_one]).mean()
+        within = [
+            torch.stack([(a - b).norm() for a, b in itertools.permutations(part, 2)]).mean() for part in (x_one, y_one)
+        ]
+        torch.testing.assert_close(one, 2 * between - within[0] - within[1])
+
+
+def test_energy_distance_is_of_distributions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(200, 64, 2, generator=generator) for _ in range(2))
+    assert energy_distance(x, y).mean().abs() < 0.01  # not of members: none has a twin
+    assert energy_distance(x, y + 1).mean() > 0.5
+    assert energy_distance(torch.zeros_like(x), y).mean() > 0.5  # all alike is another distribution
+    still = torch.zeros(8, 2, requires_grad=True)
+    energy_distance(still, y[0]).backward()
+    assert still.grad is not None
+    assert torch.isfinite(still.grad).all()
 
 
 def test_the_papers_sum() -> None:

@@ -20,6 +20,7 @@ from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig, save_tokenize
 from tests.training.small_corpus import write_small_corpus
 from training.datasets.corpus import Corpus
 from training.evaluate_tokenizer import load_run
+from training.harness import Share
 from training.train_tokenizer import TokenizerRun, TokenizerTask
 
 ROOT = Path(__file__).parents[2]
@@ -117,6 +118,21 @@ def test_training_goes_on_from_a_shipped_tokenizer(folder: Path, whole: Path) ->
     other = replace(run, network=replace(config, codes=32))
     with pytest.raises(MocapError, match=r"codebook 32 × 8.*codebook 16 × 8"):
         TokenizerTask(other).model()
+
+
+def test_random_tokens_are_drawn_to_real_poses(folder: Path) -> None:
+    network = TokenizerConfig(tokens=21, codes=16, code_dim=4, width=16, depth=1, per_joint=True)
+    task = TokenizerTask(TokenizerRun(corpus=str(folder / "corpus"), network=network, limits=0.0, random_poses=64))
+    torch.manual_seed(0)
+    model, rows, curve = task.model(), np.arange(64), []
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for step in range(40):
+        terms = task.loss(model, rows, Share(step, 0, slice(0, 64), torch.device("cpu")))
+        curve.append(terms["prior"].item())
+        optimizer.zero_grad()
+        terms["prior"].backward()
+        optimizer.step()
+    assert np.mean(curve[-5:]) < 0.5 * curve[0]
 
 
 def test_recorded_poses_may_count_more_often(folder: Path) -> None:
