@@ -1,0 +1,182 @@
+"""INT's temporal transformer: the tokens of each joint over time, one sequence a joint, weights shared by the joints.
+
+A clip is seen at once, causally or to both sides (:class:`JointTemporal`). Live, one frame comes at a time and older
+ones are kept as keys and values (:class:`TemporalStep`); both give the same causal output. Time enters in seconds, as
+rotary embedding (Su et al., 2021) of time differences: neither the frame rate nor the clock's zero matters.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mocap.config import option
+from mocap.errors import MocapError
+
+
+@dataclass(frozen=True)
+class TemporalConfig:
+    """Sizes.
+
+    Raises:
+        MocapError: the width does not divide by twice the heads.
+    """
+
+    width: int = option(128, "entries of a token, D", "D", low=1)
+    depth: int = option(2, "transformer blocks", "N", low=1)
+    heads: int = option(4, "of the attention", "N", low=1)
+    expansion: int = option(2, "hidden width of the feed-forward part, times the width", "N", low=1)
+    window: int = option(32, "frames that a frame sees, itself included, to each side", "N", low=2)
+    shortest_s: float = option(0.1, "shortest period of the rotary embedding", "SECONDS", low=0)
+    longest_s: float = option(10.0, "longest period", "SECONDS", low=0)
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):
+            raise MocapError(
+                f"Temporal transformer: expected a width that divides by twice its {self.heads} heads, "
+                f"found {self.width}"
+            )
+
+
+class JointTemporal(nn.Module):
+    """Pre-norm transformer blocks over time; at first each block is the identity."""
+
+    def __init__(self, config: TemporalConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or TemporalConfig()
+        blocks = [_Block(self.config) for _ in range(self.config.depth)]
+        self.blocks = nn.ModuleList(blocks)
+
+    @property
+    def layers(self) -> list[_Block]:
+        """The blocks, first to last."""
+        return [cast(_Block, block) for block in self.blocks]
+
+    def forward(self, tokens: Tensor, t: Tensor, known: Tensor, causal: Tensor) -> Tensor:
+        """A clip at once, (B, T, J, D) -> same.
+
+        Args:
+            tokens: (B, T, J, D).
+            t: (B, T) s, increasing.
+            known: (B, T) bool; nobody looks at the other frames, which still get an output.
+            causal: (B,) bool; these clips see the past alone, the others both sides.
+        """
+        frame = torch.arange(t.shape[1], device=t.device)
+        back = frame[:, None] - frame  # (T, T) how many frames a key lies before its query
+        near = back.abs() < self.config.window
+        seen = torch.where(causal[:, None, None], near & (back >= 0), near) & known[:, None]
+        seen = seen | (back == 0)
+        x = tokens.transpose(1, 2)  # (B, J, T, D)
+        for block in self.layers:
+            keys, values = block.remember(x)
+            x = block(x, t, keys, values, t, seen)
+        return x.transpose(1, 2)
+
+
+class TemporalStep(nn.Module):
+    """One frame of each of P persons: what :class:`JointTemporal` gives causally. No person sees another.
+
+    A state is {"keys", "values": (P, depth, J, heads, W - 1, D / heads), "age": (P, W - 1) seconds before the last
+    frame, "known": (P, W - 1) 1 where there is a frame}, W frames being the window; oldest first.
+    """
+
+    def __init__(self, temporal: JointTemporal) -> None:
+        super().__init__()
+        self.temporal = temporal
+
+    def start(self, persons: int, joints: int) -> dict[str, Tensor]:
+        """The state of persons who were never seen."""
+        config = self.temporal.config
+        kept = config.window - 1
+        memory = (persons, config.depth, joints, config.heads, kept, config.width // config.heads)
+        return {
+            "keys": torch.zeros(memory),
+            "values": torch.zeros(memory),
+            "age": torch.zeros(persons, kept),
+            "known": torch.zeros(persons, kept),
+        }
+
+    def forward(
+        self,
+        tokens: Tensor,
+        elapsed: Tensor,
+        reset: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        age: Tensor,
+        known: Tensor,
+    ) -> dict[str, Tensor]:
+        """The new tokens, and the state to give next time.
+
+        Args:
+            tokens: (P, J, D).
+            elapsed: (P,) s since the person's last frame.
+            reset: (P,) 1 forgets the person's past first.
+            keys, values, age, known: The state.
+        """
+        now = torch.zeros_like(elapsed)[:, None]
+        age = torch.cat([age + elapsed[:, None], now], 1)
+        known = torch.cat([known * (1 - reset)[:, None], now + 1], 1)
+        x, all_keys, all_values = tokens[:, :, None], [], []
+        for index, block in enumerate(self.temporal.layers):
+            key, value = block.remember(x)
+            all_keys.append(torch.cat([keys[:, index], key], 3))
+            all_values.append(torch.cat([values[:, index], value], 3))
+            x = block(x, now, all_keys[-1], all_values[-1], -age, known[:, None] > 0)
+        return {
+            "tokens": x[:, :, 0],
+            "keys": torch.stack([part[..., 1:, :] for part in all_keys], 1),
+            "values": torch.stack([part[..., 1:, :] for part in all_values], 1),
+            "age": age[:, 1:],
+            "known": known[:, 1:],
+        }
+
+
+class _Block(nn.Module):
+    frequency: Tensor
+
+    def __init__(self, config: TemporalConfig) -> None:
+        super().__init__()
+        width, hidden = config.width, config.expansion * config.width
+        self.heads = config.heads
+        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query, self.key_value, self.out = (
+            nn.Linear(width, width),
+            nn.Linear(width, 2 * width),
+            nn.Linear(width, width),
+        )
+        self.wide, self.narrow = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        for last in (self.out, self.narrow):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        ends = (math.log10(config.shortest_s), math.log10(config.longest_s))
+        periods = torch.logspace(*ends, width // config.heads // 2)
+        self.register_buffer("frequency", 2 * math.pi / periods, persistent=False)
+
+    def remember(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, J, T, D) -> keys and values (B, J, heads, T, D / heads), the keys not turned yet."""
+        keys, values = self.key_value(self.before(x)).chunk(2, -1)
+        return self._split(keys), self._split(values)
+
+    def forward(self, x: Tensor, t: Tensor, keys: Tensor, values: Tensor, t_keys: Tensor, seen: Tensor) -> Tensor:
+        """(B, J, T, D) at t (B, T) s; keys at t_keys (B, S) s; seen (B, T, S) -> (B, J, T, D)."""
+        last = t_keys[:, -1:]  # differences count: from here they keep float32's precision
+        query = self._turn(self._split(self.query(self.before(x))), t - last)
+        keys = self._turn(keys, t_keys - last)
+        heard = F.scaled_dot_product_attention(query, keys, values, attn_mask=seen[:, None, None])
+        x = x + self.out(heard.transpose(2, 3).flatten(3))
+        return x + self.narrow(F.gelu(self.wide(self.between(x))))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(2, 3)
+
+    def _turn(self, x: Tensor, t: Tensor) -> Tensor:
+        angle = (t[..., None] * self.frequency)[:, None, None]  # (B, 1, 1, T, D / heads / 2)
+        cos, sin = angle.cos(), angle.sin()
+        a, b = x.chunk(2, -1)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
