@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mocap.config import option
 from mocap.errors import MocapError
+from mocap.models.layers import TransformerBlock
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,14 @@ class JointTemporal(nn.Module):
     def __init__(self, config: TemporalConfig | None = None) -> None:
         super().__init__()
         self.config = config or TemporalConfig()
-        blocks = [_Block(self.config) for _ in range(self.config.depth)]
-        self.blocks = nn.ModuleList(blocks)
+        c = self.config
+        self.blocks = nn.ModuleList(TransformerBlock(c.width, c.heads, c.expansion) for _ in range(c.depth))
+        self.turn = _Rotary(c.width // c.heads, c.shortest_s, c.longest_s)
 
     @property
-    def layers(self) -> list[_Block]:
+    def layers(self) -> list[TransformerBlock]:
         """The blocks, first to last."""
-        return [cast(_Block, block) for block in self.blocks]
+        return [cast(TransformerBlock, block) for block in self.blocks]
 
     def forward(self, tokens: Tensor, t: Tensor, known: Tensor, causal: Tensor) -> Tensor:
         """A clip at once, (B, T, J, D) -> same.
@@ -71,10 +72,10 @@ class JointTemporal(nn.Module):
         near = back.abs() < self.config.window
         seen = torch.where(causal[:, None, None], near & (back >= 0), near) & known[:, None]
         seen = seen | (back == 0)
-        x = tokens.transpose(1, 2)  # (B, J, T, D)
+        x, t = tokens.transpose(1, 2), t - t[:, -1:]  # (B, J, T, D); small times keep float32's precision
         for block in self.layers:
             keys, values = block.remember(x)
-            x = block(x, t, keys, values, t, seen)
+            x = block.hear(x, self.turn(block.ask(x), t), self.turn(keys, t), values, seen[:, None, None])
         return x.transpose(1, 2)
 
 
@@ -127,7 +128,8 @@ class TemporalStep(nn.Module):
             key, value = block.remember(x)
             all_keys.append(torch.cat([keys[:, index], key], 3))
             all_values.append(torch.cat([values[:, index], value], 3))
-            x = block(x, now, all_keys[-1], all_values[-1], -age, known[:, None] > 0)
+            turned = self.temporal.turn(all_keys[-1], -age)  # the query's own time is 0
+            x = block.hear(x, block.ask(x), turned, all_values[-1], known[:, None, None, None] > 0)
         return {
             "tokens": x[:, :, 0],
             "keys": torch.stack([part[..., 1:, :] for part in all_keys], 1),
@@ -137,46 +139,19 @@ class TemporalStep(nn.Module):
         }
 
 
-class _Block(nn.Module):
+class _Rotary(nn.Module):
+    """Turns queries and keys by their time, so that their products depend on time differences alone."""
+
     frequency: Tensor
 
-    def __init__(self, config: TemporalConfig) -> None:
+    def __init__(self, entries: int, shortest_s: float, longest_s: float) -> None:
         super().__init__()
-        width, hidden = config.width, config.expansion * config.width
-        self.heads = config.heads
-        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query, self.key_value, self.out = (
-            nn.Linear(width, width),
-            nn.Linear(width, 2 * width),
-            nn.Linear(width, width),
-        )
-        self.wide, self.narrow = nn.Linear(width, hidden), nn.Linear(hidden, width)
-        for last in (self.out, self.narrow):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
-        ends = (math.log10(config.shortest_s), math.log10(config.longest_s))
-        periods = torch.logspace(*ends, width // config.heads // 2)
+        periods = torch.logspace(math.log10(shortest_s), math.log10(longest_s), entries // 2)
         self.register_buffer("frequency", 2 * math.pi / periods, persistent=False)
 
-    def remember(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, J, T, D) -> keys and values (B, J, heads, T, D / heads), the keys not turned yet."""
-        keys, values = self.key_value(self.before(x)).chunk(2, -1)
-        return self._split(keys), self._split(values)
-
-    def forward(self, x: Tensor, t: Tensor, keys: Tensor, values: Tensor, t_keys: Tensor, seen: Tensor) -> Tensor:
-        """(B, J, T, D) at t (B, T) s; keys at t_keys (B, S) s; seen (B, T, S) -> (B, J, T, D)."""
-        last = t_keys[:, -1:]  # differences count: from here they keep float32's precision
-        query = self._turn(self._split(self.query(self.before(x))), t - last)
-        keys = self._turn(keys, t_keys - last)
-        heard = F.scaled_dot_product_attention(query, keys, values, attn_mask=seen[:, None, None])
-        x = x + self.out(heard.transpose(2, 3).flatten(3))
-        return x + self.narrow(F.gelu(self.wide(self.between(x))))
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(2, 3)
-
-    def _turn(self, x: Tensor, t: Tensor) -> Tensor:
-        angle = (t[..., None] * self.frequency)[:, None, None]  # (B, 1, 1, T, D / heads / 2)
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """(B, J, heads, T, entries) at t (B, T) s -> same."""
+        angle = (t[..., None] * self.frequency)[:, None, None]
         cos, sin = angle.cos(), angle.sin()
         a, b = x.chunk(2, -1)
         return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
