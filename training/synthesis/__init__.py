@@ -1,0 +1,1 @@
+"""Synthetic people before synthetic cameras."""
