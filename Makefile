@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 APT := sudo apt-get install -y $(notdir $(PYTHON))-venv libgl1 libglib2.0-0
-TEST_APT := sudo apt-get install -y libxrender1 libxi6 libxkbcommon0 libsm6
+TEST_APT := sudo apt-get install -y libxrender1 libxi6 libxkbcommon0 libsm6 libegl1 libgl1-mesa-dri
 
 .PHONY: demo test bench clean
 
