@@ -54,6 +54,10 @@ class Views:
         """(B,) rad, how far the camera looks down."""
         return torch.asin(-self.R_camera_world[:, 2, 1].clamp(-1, 1))
 
+    def at(self, rows: slice | Tensor) -> Views:
+        """Some of them."""
+        return Views(self.size_px[rows], self.focal_px[rows], self.R_camera_world[rows], self.p_world_camera[rows])
+
     def to_camera(self, p_world: Tensor) -> Tensor:
         """World points (B, N, 3) m -> camera axes (B, N, 3) m."""
         return (p_world - self.p_world_camera[:, None]) @ self.R_camera_world.mT
