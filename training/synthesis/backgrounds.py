@@ -20,7 +20,7 @@ def random_background(width: int, height: int, rng: np.random.Generator) -> Imag
     picture *= _light(width, height, rng)[..., None]
     coarse = rng.normal(0, rng.uniform(1, 12), (height // 24 + 2, width // 24 + 2, 3)).astype(np.float32)
     picture += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    picture += rng.normal(0, rng.uniform(0, 6), picture.shape).astype(np.float32)
+    picture += np.float32(rng.uniform(0, 6)) * rng.standard_normal(picture.shape, np.float32)
     blur = rng.choice([0.0, 0.8, 2.0, 5.0])
     if blur:
         cv2.GaussianBlur(picture, (0, 0), blur, dst=picture)
