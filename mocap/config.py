@@ -13,6 +13,7 @@ VmcPreset = Literal["default", "vseeface", "warudo", "vnyan"]
 RegressorName = Literal["kinematic"]
 EngineName = Literal["auto", "openvino", "eager"]
 ExportFormat = Literal["npz", "bvh"]
+DrawStyle = Literal["mesh", "skeleton"]
 
 DEFAULT_FOV = 65.0  # degrees across; common webcams lie between 60 and 75
 OSC_DEFAULT = ("127.0.0.1", 9100)
@@ -111,7 +112,8 @@ class LiveConfig(CaptureConfig):
     name: str = option("live", "name in the recording's file name", "NAME")
     record: bool = option(True, "record a take")
     export: list[ExportFormat] = option([], "formats to export the take to at the end")
-    preview: bool = option(False, "show the picture with skeletons and boxes; q or Esc ends")
+    preview: bool = option(False, "show the picture with what was captured over it; q or Esc ends")
+    preview_style: DrawStyle = option("skeleton", "what the preview shows of a body; mesh takes more time")
     duration: float | None = option(None, "stop after so long", "SECONDS", low=0)
 
 
@@ -121,5 +123,7 @@ class FileConfig(CaptureConfig):
 
     out: str = option("takes", "folder of the take and its exports", "DIR")
     export: list[ExportFormat] = option(["npz", "bvh"], "formats to export the take to")
-    overlay: str | None = option(None, "write the video with the skeletons drawn over it", "FILE.mp4")
-    preview: bool = option(False, "show the picture with skeletons and boxes while it runs; q or Esc ends")
+    overlay: str | None = option(None, "write the video with the bodies drawn over it", "FILE.mp4")
+    overlay_style: DrawStyle = option("mesh", "what the overlay shows of a body")
+    preview: bool = option(False, "show the picture with what was captured while it runs; q or Esc ends")
+    preview_style: DrawStyle = option("skeleton", "what the preview shows of a body")

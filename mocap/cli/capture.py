@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mocap.cli.status import StatusLine
 from mocap.cli.stop import StopFlag
-from mocap.config import ExportFormat, FileConfig, LiveConfig
+from mocap.config import DrawStyle, ExportFormat, FileConfig, LiveConfig
 from mocap.errors import MocapError
 from mocap.pipeline import Output, Pipeline, run
 from mocap.sinks import Sink, open_sinks
@@ -81,7 +81,7 @@ def file(video: str, config: FileConfig) -> int:
     with ExitStack() as stack:
         stop = stack.enter_context(StopFlag())
         source = stack.enter_context(open_file(video, mirror=config.mirror, fps=config.fps))
-        overlay = _open_overlay(stack, video, config.overlay) if config.overlay else None
+        overlay = _open_overlay(stack, video, config.overlay, config.overlay_style) if config.overlay else None
         recording = _capture(stack, source, config, stop, name=Path(video).stem, overlay=overlay)
     if config.overlay:
         print(f"overlay   {config.overlay}")
@@ -104,7 +104,7 @@ def _capture(
     """Open what is between source and outputs, then run. The recorder comes last, so that nothing that fails to open
     leaves an empty take, and so that it is closed first."""
     sinks = [stack.enter_context(sink) for sink in open_sinks(config, on=source.live)]
-    preview = stack.enter_context(contextlib.closing(Preview())) if config.preview else None
+    preview = stack.enter_context(contextlib.closing(Preview(config.preview_style))) if config.preview else None
     pipeline = Pipeline(config)
     recording = _open_recording(stack, source, config, name) if name is not None else None
     status = _open_status(stack, source, pipeline, recording)
@@ -148,11 +148,11 @@ def _send_to(send: Callable[[MocapFrame], None]) -> Output:
     return lambda frame, result: send(result)
 
 
-def _open_overlay(stack: ExitStack, video: str, name: str) -> OverlayWriter:
+def _open_overlay(stack: ExitStack, video: str, name: str, style: DrawStyle) -> OverlayWriter:
     path = Path(name)
     if path.exists() and Path(video).exists() and path.samefile(video):
         raise MocapError(f"the overlay {name} is the video itself and would overwrite it; name another file")
-    return stack.enter_context(OverlayWriter(path))
+    return stack.enter_context(OverlayWriter(path, style))
 
 
 def _open_recording(stack: ExitStack, source: Source, config: LiveConfig | FileConfig, name: str) -> Recording:

@@ -1,4 +1,4 @@
-"""Skeletons, boxes and ids drawn over a frame, and the video writer for them."""
+"""Bodies or skeletons, boxes and ids drawn over a frame, and the video writer for them."""
 
 from __future__ import annotations
 
@@ -12,43 +12,48 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mocap.body.mesh import load_coarse_body
 from mocap.body.skeleton import PARENTS
+from mocap.config import DrawStyle
 from mocap.errors import MocapError
 from mocap.types import BodyPose, Camera, Frame, MocapFrame, Person
+from mocap.viewer.mesh import color_of, draw_meshes
 
 LEFT, RIGHT, MIDDLE = (64, 160, 255), (255, 140, 60), (250, 250, 250)  # RGB: blue left, orange right
 _SIDES = "MLRMLRMLRMLRMLRMLRLRLRLR"  # of each joint, in SMPL's order
 
 
-def draw(rgb: NDArray[np.uint8], result: MocapFrame) -> NDArray[np.uint8]:
-    """A copy of the picture (H, W, 3) with every person's ROI, landmarks and projected SMPL skeleton."""
+def draw(rgb: NDArray[np.uint8], result: MocapFrame, style: DrawStyle = "mesh") -> NDArray[np.uint8]:
+    """A copy of the picture (H, W, 3) with every person's ROI, landmarks and body: its mesh or its skeleton."""
     canvas = np.ascontiguousarray(rgb).copy()
     thickness = max(1, round(min(canvas.shape[:2]) / 240))
+    if style == "mesh":
+        draw_meshes(canvas, result.poses, result.camera)
     for person in result.persons:
-        _draw_person(canvas, person, thickness)
-    for pose in result.poses:
-        _draw_pose(canvas, pose, result.camera, thickness)
+        _draw_person(canvas, person, thickness, max(1, thickness - (style == "mesh")))
+    if style == "skeleton":
+        for pose in result.poses:
+            _draw_pose(canvas, pose, result.camera, thickness)
     return canvas
 
 
-def _draw_person(canvas: NDArray[np.uint8], person: Person, thickness: int) -> None:
-    roi = person.roi
+def prepare(style: DrawStyle) -> None:
+    """Load what the first picture would wait for."""
+    if style == "mesh":
+        load_coarse_body()
+
+
+def _draw_person(canvas: NDArray[np.uint8], person: Person, thickness: int, dot: int) -> None:
+    roi, color = person.roi, color_of(person.track_id)
     box = _drawable(cv2.boxPoints((roi.center_px, (roi.size_px, roi.size_px), float(np.degrees(roi.rotation)))))
-    cv2.polylines(canvas, [np.array(box)], True, (120, 220, 120), thickness)
+    cv2.polylines(canvas, [np.array(box)], True, color, thickness)
     x, y = min(box, key=sum)
     corner = (max(x, 4), max(y, 12 * thickness))  # in the picture, also where the square is not
-    cv2.putText(
-        canvas,
-        f"person {person.track_id}",
-        corner,
-        cv2.FONT_HERSHEY_SIMPLEX,
-        0.25 * thickness,
-        (120, 220, 120),
-        thickness,
-    )
+    text = f"person {person.track_id}"
+    cv2.putText(canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.25 * thickness, color, thickness)
     for point, seen in zip(_drawable(person.landmarks_px[:, :2]), person.visibility, strict=True):
         if seen > 0.5:
-            cv2.circle(canvas, point, thickness, (255, 255, 0), -1)
+            cv2.circle(canvas, point, dot, (255, 255, 0), -1)
 
 
 def _draw_pose(canvas: NDArray[np.uint8], pose: BodyPose, camera: Camera, thickness: int) -> None:
@@ -76,8 +81,9 @@ class OverlayWriter:
         MocapError: The file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, style: DrawStyle = "mesh") -> None:
+        self.path, self.style = path, style
+        prepare(style)
         self._part = path.with_name(f"{path.stem}.part{path.suffix}")
         with self._guard():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +102,7 @@ class OverlayWriter:
         self._part.unlink(missing_ok=True)
 
     def __call__(self, frame: Frame, result: MocapFrame) -> None:
-        picture = draw(frame.rgb, result)
+        picture = draw(frame.rgb, result, self.style)
         if self._stream is None:
             self._stream = self._open_stream(*frame.size)
         height, width = self._stream.height, self._stream.width

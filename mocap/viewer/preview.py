@@ -8,9 +8,10 @@ import time
 
 import cv2
 
+from mocap.config import DrawStyle
 from mocap.errors import MocapError
 from mocap.types import Frame, MocapFrame
-from mocap.viewer.overlay import draw
+from mocap.viewer.overlay import draw, prepare
 
 TITLE = "mocap: q or Esc ends"
 NO_SCREEN = "--preview found no screen to open a window on; run without it"
@@ -20,8 +21,8 @@ INTERVAL_S = 1 / 15  # a preview never takes more than each second frame's time 
 class Preview:
     """OpenCV window; ``closed`` turns true when the user presses q or Esc or closes it."""
 
-    def __init__(self) -> None:
-        self.closed = False
+    def __init__(self, style: DrawStyle = "skeleton") -> None:
+        self.closed, self.style = False, style
         self._next = 0.0
         if platform.system() == "Linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise MocapError(NO_SCREEN)  # OpenCV's Qt would abort the whole process
@@ -30,12 +31,13 @@ class Preview:
             cv2.resizeWindow(TITLE, 960, 540)
         except cv2.error as error:
             raise MocapError(NO_SCREEN) from error
+        prepare(style)
 
     def __call__(self, frame: Frame, result: MocapFrame) -> None:
         if self.closed or time.perf_counter() < self._next:
             return
         self._next = time.perf_counter() + INTERVAL_S
-        cv2.imshow(TITLE, draw(frame.rgb, result)[..., ::-1])
+        cv2.imshow(TITLE, draw(frame.rgb, result, self.style)[..., ::-1])
         self.tick()
 
     def tick(self) -> None:

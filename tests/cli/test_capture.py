@@ -86,6 +86,22 @@ def test_overlay_has_every_frame_and_is_drawn_on(captured: Path) -> None:
     assert 500 < changed.sum() < 0.1 * changed.size
 
 
+def test_the_overlay_shows_the_body_or_its_skeleton(tmp_path: Path) -> None:
+    pictures = demo_pictures(12)
+    clip = write_clip(tmp_path / "start.mkv", pictures)
+    changed = {}
+    for style in ("mesh", "skeleton"):
+        overlay = tmp_path / f"{style}.mp4"
+        arguments = ["--overlay", str(overlay), "--overlay-style", style, "--export", "--out", str(tmp_path)]
+        assert main(["file", str(clip), *arguments]) == 0
+        with av.open(str(overlay)) as container:
+            *_, last = (frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0))
+        changed[style] = np.abs(last - pictures[-1]).max(-1) > 20
+    column, row = np.load(asset_path("demo.npz"))["joints_px"][0, 11].astype(int).T
+    assert changed["mesh"][row, column].mean() > 0.9
+    assert changed["mesh"].sum() > 2 * changed["skeleton"].sum()
+
+
 def test_export_of_a_take_equals_the_export_at_the_end(captured: Path, tmp_path: Path) -> None:
     (take,) = captured.glob("*.take")
     assert main(["export", str(take), "--to", "npz", "--out", str(tmp_path)]) == 0

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, load_skeleton
+from mocap.config import DrawStyle
 from mocap.errors import MocapError
 from mocap.types import BodyPose, Camera, Frame, MocapFrame, Person, Roi
 from mocap.viewer.overlay import LEFT, RIGHT, OverlayWriter, draw
 
 WIDTH, HEIGHT = 640, 360
+STYLES: tuple[DrawStyle, ...] = ("mesh", "skeleton")
 
 
 def t_pose_seen() -> MocapFrame:
@@ -36,25 +38,40 @@ def columns_of(picture: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
 
 
 def test_the_left_side_of_one_who_faces_the_camera_is_at_the_right_of_the_picture() -> None:
-    picture = draw(blank(), t_pose_seen())
+    picture = draw(blank(), t_pose_seen(), "skeleton")
     assert np.median(columns_of(picture, LEFT)) > WIDTH / 2
     assert np.median(columns_of(picture, RIGHT)) < WIDTH / 2
 
 
-def test_drawing_leaves_the_frame_as_it_was() -> None:
+@pytest.mark.parametrize("style", STYLES)
+def test_drawing_leaves_the_frame_as_it_was(style: DrawStyle) -> None:
     picture = blank()
-    draw(picture, t_pose_seen())
+    assert draw(picture, t_pose_seen(), style).any()
     assert not picture.any()
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e20])
-def test_no_number_stops_the_drawing(bad: float) -> None:
+def test_a_mesh_covers_more_than_a_skeleton_and_has_its_persons_colour() -> None:
+    mesh, skeleton = (draw(blank(), t_pose_seen(), style).any(-1) for style in STYLES)
+    assert mesh.sum() > 2 * skeleton.sum()
     result = t_pose_seen()
-    pose = replace(result.poses[0], p_world_joint=np.full((NUM_JOINTS, 3), bad, np.float32))
+    hues = []
+    for track_id in (0, 1):
+        picture = draw(blank(), replace(result, poses=(replace(result.poses[0], track_id=track_id),)))
+        red, _, blue = picture[picture.any(-1)].mean(0)
+        hues.append(red > blue)
+    assert hues == [False, True]  # blue, orange
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e20])
+def test_no_number_stops_the_drawing(bad: float, style: DrawStyle) -> None:
+    result = t_pose_seen()
+    root, joints = np.full(3, bad, np.float32), np.full((NUM_JOINTS, 3), bad, np.float32)
+    pose = replace(result.poses[0], p_world_root=root, p_world_joint=joints)
     person = Person(
         0, Roi((bad, 1.0), 9.0, 0.0), 1.0, np.full((33, 3), bad, np.float32), np.zeros((33, 3), np.float32), np.ones(33)
     )
-    assert draw(blank(), replace(result, poses=(pose,), persons=(person,))).shape == (HEIGHT, WIDTH, 3)
+    assert draw(blank(), replace(result, poses=(pose,), persons=(person,)), style).shape == (HEIGHT, WIDTH, 3)
 
 
 def test_the_video_keeps_uneven_times(tmp_path: Path) -> None:
