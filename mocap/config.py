@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 VmcPreset = Literal["default", "vseeface", "warudo", "vnyan"]
-RegressorName = Literal["kinematic"]
+RegressorName = Literal["tokens", "kinematic"]
 EngineName = Literal["auto", "openvino", "eager"]
 ExportFormat = Literal["npz", "bvh"]
 DrawStyle = Literal["mesh", "skeleton"]
@@ -94,7 +94,10 @@ class VmcConfig:
 class CaptureConfig(CameraConfig, PeopleConfig, MotionConfig):
     """What `live` and `file` share: the stages and the sinks."""
 
-    regressor: RegressorName = option("kinematic", "what turns landmarks into SMPL rotations")
+    regressor: RegressorName = option(
+        "kinematic",
+        "what turns landmarks into SMPL rotations: a solver, or tokens: the trained network (docs/capture.md)",
+    )
     engine: EngineName = option("auto", "what runs the networks; auto takes the fastest that is there")
     osc: OscConfig = field(default_factory=OscConfig)
     vmc: VmcConfig = field(default_factory=VmcConfig)
@@ -121,6 +124,13 @@ class LiveConfig(CaptureConfig):
 class FileConfig(CaptureConfig):
     """Video, picture or folder of pictures in, a take and its exports out."""
 
+    lookahead: int = option(
+        16,
+        "frames after each frame that its pose knows of, with the regressor tokens; 0: none, as live",
+        "N",
+        low=0,
+        high=64,
+    )
     out: str = option("takes", "folder of the take and its exports", "DIR")
     export: list[ExportFormat] = option(["npz", "bvh"], "formats to export the take to")
     overlay: str | None = option(None, "write the video with the bodies drawn over it", "FILE.mp4")

@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from threadpoolctl import threadpool_limits
 
 from mocap.config import DEFAULT_FOV, CaptureConfig
 from mocap.models.blazepose import load_detector, load_landmarker
 from mocap.models.kinematic import KinematicRegressor
+from mocap.models.token_capture import TokenCapture
+from mocap.models.token_lookahead import TokenLookahead
 from mocap.motion import Motion
 from mocap.people import Tracker
 from mocap.sources import EndOfStream, Source
-from mocap.types import Camera, Frame, MocapFrame
+from mocap.types import Camera, Frame, MocapFrame, Person, PoseEstimate
 
+Result = tuple[Frame, MocapFrame]
 Output = Callable[[Frame, MocapFrame], None]
 
 
-class Pipeline:
-    """One frame in, everything known about it out. Keeps the state of every person between calls."""
+@dataclass(frozen=True)
+class _Seen:
+    """A frame after the first stage."""
 
-    def __init__(self, config: CaptureConfig) -> None:
+    frame: Frame
+    t_arrival: float  # s
+    persons: tuple[Person, ...]
+    camera: Camera
+    stage_ms: dict[str, float]
+
+
+class Pipeline:
+    """Frames in, everything known about them out. Keeps the state of every person between calls.
+
+    Args:
+        config: of a command.
+        lookahead: frames after each frame that its pose knows of; its result comes so many frames later.
+    """
+
+    def __init__(self, config: CaptureConfig, lookahead: int = 0) -> None:
         # BLAS threads only spin on matrices as small as a skeleton's: on 2 cores they cost 7 ms of system time a frame.
         threadpool_limits(limits=1, user_api="blas")
         self.config = config
@@ -32,30 +52,47 @@ class Pipeline:
             load_detector(engine=config.engine),
             load_landmarker(engine=config.engine, max_batch=config.max_people),
         )
-        self.regressor = KinematicRegressor(forget_s=config.lost_after_s + 0.5)
-        self.motion = Motion(config, forget_s=config.lost_after_s + 0.5)
+        forget_s = config.lost_after_s + 0.5
+        self.regressor = load_regressor(config, lookahead, forget_s)
+        self.motion = Motion(config, forget_s=forget_s)
         self._camera: Camera | None = None
+        self._waiting: deque[_Seen] = deque()
 
-    def __call__(self, frame: Frame, t_arrival: float, focal_px: float | None = None) -> MocapFrame:
+    def __call__(self, frame: Frame, t_arrival: float, focal_px: float | None = None) -> list[Result]:
         """Run all stages on a frame.
 
         Args:
             frame: The picture.
             t_arrival: ``time.perf_counter()`` that its age counts from, s.
             focal_px: Focal length that the source knows of this picture (EXIF), px.
+
+        Returns:
+            The frames that are done, with their results: this one, or with a lookahead an earlier one or none.
         """
-        laps = [time.perf_counter()]
+        start = time.perf_counter()
         persons = self.tracker.update(frame)
-        laps.append(time.perf_counter())
         camera = self._camera_for(frame, focal_px)
+        found = time.perf_counter()
+        self._waiting.append(_Seen(frame, t_arrival, persons, camera, {"people": (found - start) * 1e3}))
         estimates = self.regressor(frame, persons, camera)
-        laps.append(time.perf_counter())
-        poses, self._camera = self.motion.update(frame.t_capture, estimates, persons, camera)
-        laps.append(time.perf_counter())
-        names = ("people", "regressor", "motion")
-        stage_ms = {name: (end - start) * 1e3 for name, start, end in zip(names, laps, laps[1:], strict=False)}
-        age_ms = (time.perf_counter() - t_arrival) * 1e3
-        return MocapFrame(frame.index, frame.t_capture, self._camera, persons, poses, stage_ms, age_ms)
+        return [] if estimates is None else [self._finish(estimates, found)]
+
+    def flush(self) -> list[Result]:
+        """At the end: the frames that still wait."""
+        rest = self.regressor.flush() if isinstance(self.regressor, TokenLookahead) else []
+        return [self._finish(estimates, time.perf_counter()) for estimates in rest]
+
+    def _finish(self, estimates: list[PoseEstimate], start: float) -> Result:
+        """Place and smooth the poses of the frame that waits longest."""
+        seen = self._waiting.popleft()
+        posed = time.perf_counter()
+        poses, self._camera = self.motion.update(seen.frame.t_capture, estimates, seen.persons, seen.camera)
+        end = time.perf_counter()
+        stage_ms = {**seen.stage_ms, "regressor": (posed - start) * 1e3, "motion": (end - posed) * 1e3}
+        age_ms = (end - seen.t_arrival) * 1e3
+        frame = seen.frame
+        result = MocapFrame(frame.index, frame.t_capture, self._camera, seen.persons, poses, stage_ms, age_ms)
+        return frame, result
 
     def _camera_for(self, frame: Frame, source_focal_px: float | None) -> Camera:
         """This picture's size and focal length, where the camera was last found to stand."""
@@ -64,6 +101,17 @@ class Pipeline:
         if self._camera is None:
             return Camera(width, height, focal_px)
         return replace(self._camera, width=width, height=height, focal_px=focal_px)
+
+
+def load_regressor(
+    config: CaptureConfig, lookahead: int, forget_s: float
+) -> TokenCapture | TokenLookahead | KinematicRegressor:
+    """What the configuration asks for; the kinematic solver knows of no later frames."""
+    if config.regressor == "kinematic":
+        return KinematicRegressor(forget_s=forget_s)
+    if lookahead:
+        return TokenLookahead(lookahead, config.engine, config.max_people)
+    return TokenCapture(config.engine, config.max_people, forget_s)
 
 
 def focal_length_px(width: int, height: int, fov: float | None, source_focal_px: float | None = None) -> float:
@@ -89,14 +137,19 @@ def run(
     ``while_waiting`` is called twice a second: a camera may come back.
     """
     outputs = tuple(outputs)
+
+    def send(results: list[Result]) -> None:
+        for frame, result in results:
+            for output in outputs:
+                output(frame, result)
+
     while not stop():
         try:
             frame = source.read(timeout_s=0.5)
         except EndOfStream:
-            return
+            break
         if frame is None:
             while_waiting()
             continue
-        result = pipeline(frame, frame.t_capture if source.live else time.perf_counter(), source.focal_px)
-        for output in outputs:
-            output(frame, result)
+        send(pipeline(frame, frame.t_capture if source.live else time.perf_counter(), source.focal_px))
+    send(pipeline.flush())

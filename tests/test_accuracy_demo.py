@@ -13,16 +13,14 @@ from mocap.config import CaptureConfig
 from mocap.pipeline import Pipeline
 from mocap.sources import open_file
 from mocap.types import BodyPose, Camera, Frame, MocapFrame, Person, PoseEstimate
-from training.evaluate_kinematic import (
-    BODY_POINTS,
-    LIMB_JOINTS,
-    desk_errors,
-    points_of,
-    rotation_errors,
-    watch_blazepose,
-)
 from training.evaluate_root import ASSETS, Run, figures, load_truth
-from training.metrics import pa_mpjpe
+from training.evaluation.measures import measure
+from training.evaluation.recordings import recorded_clips
+from training.evaluation.runs import Answers
+from training.evaluation.systems import kinematic
+from training.evaluation.track import Answer, Points
+from training.evaluation.truth import BODY_POINTS, LIMB_JOINTS
+from training.metrics import heading_error, mean_of, pa_mpjpe, rotation_error
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Played:
 
 @pytest.fixture(scope="module")
 def played() -> Played:
-    pipeline = Pipeline(CaptureConfig(fov=65, max_people=1))
+    pipeline = Pipeline(CaptureConfig(fov=65, max_people=1, regressor="kinematic"))
     results: list[MocapFrame] = []
     estimates: list[PoseEstimate | None] = []
     pitch_deg: list[float] = []
@@ -55,7 +53,7 @@ def played() -> Played:
     pipeline.regressor = recorded  # type: ignore[assignment]
     with open_file(str(ASSETS / "demo.mp4")) as source:
         for frame in source:
-            results.append(pipeline(frame, 0.0))
+            results += [result for _, result in pipeline(frame, 0.0)]
             pitch_deg.append(pipeline.motion.pitch_deg)
     return Played(results, estimates, pitch_deg, load_truth("demo"))
 
@@ -68,17 +66,19 @@ def test_the_person_is_seen_in_every_frame(played: Played) -> None:
 
 def test_rotations(played: Played) -> None:
     R = np.array([pose.R_parent_joint for pose in played.poses], np.float64)
-    local, _, heading = rotation_errors(R, played.truth["R_parent_joint"][0].astype(np.float64))
+    R_true = played.truth["R_parent_joint"][0].astype(np.float64)
+    local, heading = rotation_error(R, R_true), heading_error(R[:, 0], R_true[:, 0])
     limbs = local[:, LIMB_JOINTS].mean()
     assert limbs <= 20, f"mean of the 12 limb joints {limbs:.1f}°, each {local[:, LIMB_JOINTS].mean(0).round(1)}"
     assert heading.mean() <= 10, f"root heading {heading.mean():.1f}°"
 
 
-@pytest.mark.parametrize("points", [BODY_POINTS, list(range(33))], ids=["13 points", "33 landmarks"])
+@pytest.mark.parametrize("points", [list(BODY_POINTS), list(range(33))], ids=["13 points", "33 landmarks"])
 def test_the_rotations_landmarks_are_as_right_as_the_networks(played: Played, points: list[int]) -> None:
     true = played.truth["landmarks_world_true"][0][:, points]
     raw = np.array([result.persons[0].landmarks_world for result in played.results])
-    columns = {"raw": raw, "kinematic": points_of(played.estimates), "smoothed": points_of(played.poses)}
+    fitted, smoothed = (Answer.of(poses).landmarks() for poses in (played.estimates, played.poses))
+    columns = {"raw": raw, "kinematic": fitted, "smoothed": smoothed}
     errors = {name: 1e3 * float(pa_mpjpe(column[:, points], true).mean()) for name, column in columns.items()}
     assert errors["kinematic"] <= 1.05 * errors["raw"], f"PA-MPJPE in mm: {errors}"
     assert errors["smoothed"] <= 1.05 * errors["raw"], f"PA-MPJPE in mm: {errors}"
@@ -97,10 +97,10 @@ def test_root_path_and_standing_soles(played: Played) -> None:
 @pytest.mark.shared
 def test_desk_views(shared: Path) -> None:
     """Real people at desks, from four sides, half of them hidden."""
-    means = {
-        name: [float(np.nanmean(error)) for error in (raw, kinematic)]
-        for name, (raw, _, kinematic) in desk_errors(shared, watch_blazepose)
-    }
-    ratios = {name: round(kinematic / raw, 3) for name, (raw, kinematic) in means.items()}
+    ratios = {}
+    for clip in recorded_clips(shared / "media", cache=None, with_mediapipe=False):
+        answers: Answers = {"raw": Points(clip.truth.observed), "kinematic": kinematic(clip.track)}
+        means = {name: mean_of(one["pa_mpjpe"]) for name, one in measure(clip.truth, answers).systems.items()}
+        ratios[clip.name] = round(means["kinematic"] / means["raw"], 3)
     assert len(ratios) == 8
     assert np.mean(list(ratios.values())) <= 1.05, f"kinematic over raw: {ratios}"

@@ -11,7 +11,7 @@ from itertools import count
 import numpy as np
 import pytest
 
-from mocap.pipeline import Pipeline, focal_length_px, run
+from mocap.pipeline import Pipeline, Result, focal_length_px, run
 from mocap.sources import EndOfStream, Source
 from mocap.types import Camera, Frame, MocapFrame
 
@@ -68,9 +68,18 @@ class Scripted(Source):
 class FakePipeline:
     calls: list[tuple[int, float, float | None]] = field(default_factory=list)
 
-    def __call__(self, frame: Frame, t_arrival: float, focal_px: float | None = None) -> MocapFrame:
+    delay: int = 0
+    waiting: list[Result] = field(default_factory=list)
+
+    def __call__(self, frame: Frame, t_arrival: float, focal_px: float | None = None) -> list[Result]:
         self.calls.append((frame.index, t_arrival, focal_px))
-        return MocapFrame(frame.index, frame.t_capture, Camera(*frame.size, 1.0), (), (), {}, 0.0)
+        result = MocapFrame(frame.index, frame.t_capture, Camera(*frame.size, 1.0), (), (), {}, 0.0)
+        self.waiting.append((frame, result))
+        return [self.waiting.pop(0)] if len(self.waiting) > self.delay else []
+
+    def flush(self) -> list[Result]:
+        rest, self.waiting = self.waiting, []
+        return rest
 
 
 def picture(index: int) -> Frame:
@@ -92,6 +101,14 @@ def test_every_frame_goes_to_every_output_until_the_source_ends() -> None:
     got = play(Scripted([picture(3), None, picture(5)]), pipeline)
     assert got == [("a", 3, 3), ("b", 3, 3), ("a", 5, 5), ("b", 5, 5)]
     assert [(index, focal_px) for index, _, focal_px in pipeline.calls] == [(3, 777.0), (5, 777.0)]
+
+
+def test_frames_that_wait_for_later_ones_are_sent_too() -> None:
+    script = [picture(i) for i in range(5)]
+    got = play(Scripted(script), FakePipeline(delay=3))
+    assert got == [(name, i, i) for i in range(5) for name in "ab"]
+    stopped = play(Scripted(script), FakePipeline(delay=3), stop_after=2)
+    assert stopped == [(name, i, i) for i in range(2) for name in "ab"]
 
 
 def test_stop_is_asked_before_every_read_and_at_least_each_half_second() -> None:

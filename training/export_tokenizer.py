@@ -58,7 +58,7 @@ def export(
         MocapError: there is no trained run, or nothing is known of the licence of a source that it was trained on.
     """
     terms = training_licences(corpus, {**LICENCES, **(licences or {})})
-    model, note = load_run(run), _read_note(run)
+    model, note = load_run(run), read_note(run)
     unfinished = out.with_name(f"unfinished_{out.name}")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -71,7 +71,7 @@ def export(
             "licence": OWN,
             "size": size,
             "figures": figures,
-            "trained_on": {"licences": terms, **_summary(corpus)},
+            "trained_on": {"licences": terms, **summary(corpus)},
             "step": note["step"],
             **{key: note[key] for key in ("loss", "noise", "train", "versions") if key in note},
         }
@@ -84,7 +84,7 @@ def export(
     return sidecar
 
 
-def training_licences(corpus: Corpus, known: dict[str, str]) -> dict[str, str]:
+def training_licences(corpus: Corpus, known: dict[str, str] = LICENCES) -> dict[str, str]:
     """The licence of every source that has frames in the training set.
 
     Raises:
@@ -101,7 +101,7 @@ def training_licences(corpus: Corpus, known: dict[str, str]) -> dict[str, str]:
     return {source: known[source] for source in sources}
 
 
-def _summary(corpus: Corpus) -> dict[str, Any]:
+def summary(corpus: Corpus) -> dict[str, Any]:
     """Of the corpus' description what fits in a sidecar."""
     description = corpus.description()
     short: dict[str, Any] = {
@@ -110,7 +110,7 @@ def _summary(corpus: Corpus) -> dict[str, Any]:
     return {"script": "python -m training.make_corpus", "config": description.get("config", {}), **short}
 
 
-def _read_note(run: Path) -> dict[str, Any]:
+def read_note(run: Path) -> dict[str, Any]:
     note: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))
     return note
 

@@ -1,17 +1,21 @@
-"""Synthetic people as BlazePose sees them, with the exact truth: shards of single frames for the learned regressor.
+"""Synthetic people as BlazePose sees them, with the exact truth: shards for the learned regressor.
 
     python -m training.synthesize --corpus out/corpus --output out/pairs --frames 100000
-    python -m training.synthesize --output out/pairs --sheet out/pairs.jpg        (a look at some of them)
+    python -m training.synthesize --output out/pairs_clips --clip_frames 64       (30 frames/s, the tracker on)
+    python -m training.synthesize --sheet out/pairs.jpg                           (a look at some of them)
 
 A shard depends on seed and number alone: whatever the processes, and the same command goes on where it was stopped.
 Pictures are not kept. Each shard (.npz) holds, for its N frames:
 
     row (N,)                    of the corpus          R (N, 24, 3, 3)            entry 0 world from pelvis
     betas (N, 10)               of the open body       p_camera_joint (N, 24, 3)  m, camera axes
-    size_px (N, 2), focal_px (N,), R_camera_world (N, 3, 3)                       the camera
+    size_px (N, 2), focal_px (N,), R_camera_world (N, 3, 3), p_world_camera (N, 3)     the camera
     landmarks_px (N, 33, 3), landmarks_world (N, 33, 3), visibility (N, 33)       as in mocap.types.Person
     roi (N, 4)                  centre x, y and side in px, rotation in rad
     score (N,)                  presence
+
+Single frames in which nobody is found are left out. Clips follow one another, each of ``clip_frames`` frames with one
+person, look and camera; where the tracker lost the person the score is 0 and so is what was seen.
 """
 
 from __future__ import annotations
@@ -19,10 +23,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image as PilImage
@@ -33,9 +38,11 @@ from mocap.config import option
 from mocap.errors import MocapError
 from mocap.models.blazepose import load_landmarker
 from training.datasets.corpus import Corpus
+from training.datasets.windows import Windows
 from training.options import run
 from training.synthesis.pairs import Pair, PairConfig, PairMaker
 from training.synthesis.people import People
+from training.synthesis.scenery import Scenery
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class SynthesisConfig:
     split: str = option("train", "of the corpus: train, val, test or ood")
     frames: int = option(100_000, "frames, including those in which nobody is found", "N", low=1)
     shard: int = option(1000, "frames of a shard", "N", low=1)
+    clip_frames: int = option(1, "frames of a clip; 1: unrelated frames", "N", low=1)
     seed: int = option(0, "the same seed, the same shards", "N", low=0)
     processes: int = option(0, "processes; 0: as many as there are cores", "N", low=0)
     sheet: str = option("", "picture of the first frames with landmarks, instead of shards", "FILE")
@@ -68,23 +76,27 @@ def synthesize(config: SynthesisConfig) -> None:
     missing = [n for n in range(-(-config.frames // config.shard)) if not _path(config, n).is_file()]
     processes = min(config.processes or os.cpu_count() or 1, max(1, len(missing)))
     bar = tqdm(total=len(missing) * config.shard, unit="frame", disable=not missing)
-    with multiprocessing.get_context("spawn").Pool(processes, _start, (config,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, _start, (config, True)) as pool:
         for number, shard in pool.imap_unordered(_make, missing):
             _write(_path(config, number), shard)
             bar.update(config.shard)
     bar.close()
     kept = sum(len(np.load(_path(config, n))["row"]) for n in range(-(-config.frames // config.shard)))
-    print(f"{folder}: {kept:,} frames with a person, of {config.frames:,}")
+    print(f"{folder}: {kept:,} frames, of {config.frames:,}")
 
 
 _maker: PairMaker | None = None
 _config: SynthesisConfig | None = None
 
 
-def _start(config: SynthesisConfig) -> None:
-    """Ready a process."""
+def _start(config: SynthesisConfig, alone: bool = False) -> None:
+    """Ready a process; one of several keeps to a core of its own, or their libraries' threads cost a third."""
     global _maker, _config
+    if alone and sys.platform == "linux":
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[multiprocessing.current_process()._identity[0] % len(cores)]})
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     corpus = Corpus.open(Path(config.corpus))
     _maker, _config = PairMaker(corpus, config.split, load_landmarker(), config.pair), config
 
@@ -92,18 +104,40 @@ def _start(config: SynthesisConfig) -> None:
 def _make(number: int) -> tuple[int, dict[str, np.ndarray]]:
     assert _maker is not None
     assert _config is not None
-    return number, make_shard(_maker, _config.shard, _config.seed, number)
+    make = make_shard if _config.clip_frames == 1 else make_clips
+    return number, make(_maker, _config, number)
 
 
-def make_shard(maker: PairMaker, frames: int, seed: int, number: int) -> dict[str, np.ndarray]:
-    """One shard's arrays, see the module's text."""
-    people, rows = maker.people(frames, int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
+def make_shard(maker: PairMaker, config: SynthesisConfig, number: int) -> dict[str, np.ndarray]:
+    """One shard's arrays of single frames, see the module's text."""
+    seed = [config.seed, number]
+    people, rows = maker.people(config.shard, _torch_seed(seed))
+    scenery = Scenery(seed)
     found: dict[int, Pair] = {}
-    for index in range(frames):
-        pair = maker.frame(people, index, np.random.default_rng([seed, number, index]))
+    for index in range(config.shard):
+        pair = maker.frame(people, index, scenery, np.random.default_rng([*seed, index]))
         if pair is not None:
             found[index] = pair
     return {"row": rows[list(found)], **_truth(people, list(found)), **_seen(list(found.values()))}
+
+
+def make_clips(maker: PairMaker, config: SynthesisConfig, number: int) -> dict[str, np.ndarray]:
+    """One shard's arrays of clips."""
+    windows = Windows(maker.corpus, config.split, config.clip_frames)
+    seed = [config.seed, number]
+    scenery, parts = Scenery(seed), []
+    for index in range(max(1, config.shard // config.clip_frames)):
+        rng = np.random.default_rng([*seed, index])
+        drawn = _torch_seed([*seed, index])
+        rows = windows(1, torch.Generator().manual_seed(drawn))[0]
+        people = maker.actor(rows, drawn)
+        seen = _seen(maker.clip(people, scenery, rng))
+        parts.append({"row": rows, **_truth(people, list(range(len(rows)))), **seen})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _torch_seed(seed: list[int]) -> int:
+    return int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
 def _truth(people: People, at: list[int]) -> dict[str, np.ndarray]:
@@ -115,27 +149,28 @@ def _truth(people: People, at: list[int]) -> dict[str, np.ndarray]:
         "size_px": views.size_px[at].numpy(),
         "focal_px": views.focal_px[at].numpy(),
         "R_camera_world": views.R_camera_world[at].numpy(),
+        "p_world_camera": views.p_world_camera[at].numpy(),
     }
 
 
-def _seen(pairs: list[Pair]) -> dict[str, np.ndarray]:
-    """In pixels of the rendered pictures scaled to the camera's size."""
-    rows: dict[str, list[Any]] = {
-        name: [] for name in ("landmarks_px", "landmarks_world", "visibility", "roi", "score")
-    }
-    for pair in pairs:
-        seen, roi = pair.seen, pair.seen.roi
-        rows["landmarks_px"].append(seen.landmarks_px * pair.scale)
-        rows["landmarks_world"].append(seen.landmarks_world)
-        rows["visibility"].append(seen.visibility)
-        rows["roi"].append([*(pair.scale * np.array([*roi.center_px, roi.size_px])), roi.rotation])
-        rows["score"].append(seen.score)
+def _seen(pairs: Sequence[Pair | None]) -> dict[str, np.ndarray]:
+    """In pixels of the rendered pictures scaled to the camera's size; zeros where nobody was found."""
     shapes = {"landmarks_px": (33, 3), "landmarks_world": (33, 3), "visibility": (33,), "roi": (4,), "score": ()}
-    return {name: np.array(rows[name], np.float32).reshape(len(pairs), *shape) for name, shape in shapes.items()}
+    parts = {name: np.zeros((len(pairs), *shape), np.float32) for name, shape in shapes.items()}
+    for row, pair in enumerate(pairs):
+        if pair is not None:
+            seen, roi = pair.seen, pair.seen.roi
+            parts["landmarks_px"][row] = seen.landmarks_px * pair.scale
+            parts["landmarks_world"][row] = seen.landmarks_world
+            parts["visibility"][row] = seen.visibility
+            parts["roi"][row] = [*(pair.scale * np.array([*roi.center_px, roi.size_px])), roi.rotation]
+            parts["score"][row] = seen.score
+    return parts
 
 
 def _path(config: SynthesisConfig, number: int) -> Path:
-    return Path(config.output) / f"{config.split}_{config.seed}_{config.shard}_{number:05d}.npz"
+    name = f"{config.split}_{config.seed}_{config.shard}_{config.clip_frames}_{number:05d}.npz"
+    return Path(config.output) / name
 
 
 def _write(path: Path, shard: dict[str, np.ndarray]) -> None:
@@ -152,9 +187,10 @@ def _sheet(config: SynthesisConfig, path: Path, columns: int = 8, rows: int = 6,
     assert _maker is not None
     count = columns * rows
     people, _ = _maker.people(count, config.seed)
+    scenery = Scenery([config.seed])
     sheet = PilImage.new("RGB", (columns * cell, rows * cell), "white")
     for index in tqdm(range(count), unit="frame"):
-        pair = _maker.frame(people, index, np.random.default_rng([config.seed, index]))
+        pair = _maker.frame(people, index, scenery, np.random.default_rng([config.seed, index]))
         if pair is None:
             continue
         picture = PilImage.fromarray(pair.picture)

@@ -127,7 +127,7 @@ class Chain:
 
     def __call__(self, frame: Frame) -> int:
         start = time.perf_counter()
-        result = self.pipeline(frame, time.perf_counter())
+        ((_, result),) = self.pipeline(frame, time.perf_counter())
         sent = time.perf_counter()
         for sink in self.sinks:
             sink.send(result)

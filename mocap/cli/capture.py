@@ -105,7 +105,7 @@ def _capture(
     leaves an empty take, and so that it is closed first."""
     sinks = [stack.enter_context(sink) for sink in open_sinks(config, on=source.live)]
     preview = stack.enter_context(contextlib.closing(Preview(config.preview_style))) if config.preview else None
-    pipeline = Pipeline(config)
+    pipeline = Pipeline(config, config.lookahead if isinstance(config, FileConfig) else 0)
     recording = _open_recording(stack, source, config, name) if name is not None else None
     status = _open_status(stack, source, pipeline, recording)
     outputs: list[Output] = [_send_to(sink.send) for sink in sinks]

@@ -1,8 +1,8 @@
-"""What BlazePose sees of synthetic people, with the exact truth: single frames."""
+"""What BlazePose sees of synthetic people, with the exact truth: single frames, and clips with the tracker on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,26 +14,31 @@ from mocap.body.skeleton import JOINT
 from mocap.body.torch_kinematics import with_hands
 from mocap.config import option
 from mocap.people.landmarks import Observation, observe
-from mocap.people.roi import is_usable, roi_from_points
+from mocap.people.roi import AxisFilter, is_usable, roi_from_points
 from mocap.types import Roi
 from training.datasets.corpus import Corpus
-from training.synthesis.backgrounds import random_background
-from training.synthesis.looks import random_look
+from training.datasets.mixture import Poses
+from training.synthesis.looks import Look, random_look
 from training.synthesis.people import People, Wardrobe, turned_to
-from training.synthesis.renderer import Image, Lighting, Renderer
-from training.synthesis.views import ViewConfig, random_headings, random_views
+from training.synthesis.renderer import Image, Lighting, Mesh, Renderer
+from training.synthesis.scenery import Occluder, Scenery
+from training.synthesis.views import ViewConfig, Views, random_headings, random_views
+from training.synthesis.webcam import Webcam, random_webcam
 
 _REACH = 1.05  # half the square's side without margin, times the farthest joint from the hips
 _JITTER = 0.06  # of the first square, share of its side
+_UP_LEG = [JOINT["pelvis"], JOINT["left_hip"], JOINT["left_knee"], JOINT["left_ankle"]]
 
 
 @dataclass(frozen=True)
 class PairConfig:
-    """How single frames are made."""
+    """How frames are made."""
 
-    longest_px: int = option(640, "longer side of the rendered picture", "PX", low=64)
+    longest_px: int = option(512, "longer side of the rendered picture", "PX", low=64)
     shape_sd: float = option(1.0, "standard deviation of the betas", "SD", low=0)
     least_score: float = option(0.5, "a person that the network is less sure of is dropped, as the tracker does", low=0)
+    company: float = option(0.15, "share of scenes with a second person", "SHARE", low=0, high=1)
+    fps: float = option(30.0, "frames per second of clips", "HZ", low=1)
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,26 @@ class Pair:
     seen: Observation  # in pixels of the picture
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What stays the same over the frames of a clip."""
+
+    width: int  # px, of the picture
+    height: int
+    scale: float  # pixels of the camera for one of the picture
+    look: Look
+    room: Image
+    lighting: Lighting
+    webcam: Webcam
+    occluders: list[Occluder]
+    company: list[Mesh]  # a second person, standing still
+
+
 class PairMaker:
     """Frames of one split of the corpus. One in each process, one thread."""
 
     def __init__(self, corpus: Corpus, split: str, landmarker: engines.Engine, config: PairConfig) -> None:
-        self.corpus, self.rows, self.config = corpus, corpus.rows(split), config
+        self.corpus, self.config, self._poses = corpus, config, Poses(corpus, split)
         self.landmarker, self.views = landmarker, ViewConfig()
         self.body = load_body()
         self.wardrobe = Wardrobe(self.body)
@@ -58,39 +78,116 @@ class PairMaker:
     def people(self, count: int, seed: int) -> tuple[People, NDArray[np.int64]]:
         """Bodies of random poses, shapes and headings before random cameras, and their rows in the corpus."""
         generator = torch.Generator().manual_seed(seed)
-        rows = self.rows[torch.randint(len(self.rows), (count,), generator=generator).numpy()]
+        rows = self._poses(count, generator).numpy()
         R = with_hands(self.corpus.rotations(rows))
         R[:, 0] = turned_to(R[:, 0], random_headings(count, self.views, generator))
         betas = self.config.shape_sd * torch.randn(count, 10, generator=generator)
         joints = self.body.joints(R, torch.zeros(count, 3), betas)
         return People(R, betas, joints, random_views(joints, self.views, generator)), rows
 
-    def frame(self, people: People, index: int, rng: np.random.Generator) -> Pair | None:
+    def actor(self, rows: NDArray[np.int64], seed: int) -> People:
+        """One person in consecutive frames (``rows`` of the corpus) before one camera, framed as in the middle one."""
+        generator = torch.Generator().manual_seed(seed)
+        count, middle = len(rows), len(rows) // 2
+        R = with_hands(self.corpus.rotations(rows))
+        root = torch.from_numpy(np.array(self.corpus.roots[rows], np.float32))
+        betas = (self.config.shape_sd * torch.randn(1, 10, generator=generator)).expand(count, -1)
+        turned = turned_to(R[middle : middle + 1, 0], random_headings(1, self.views, generator))
+        turn = turned @ R[middle : middle + 1, 0].mT
+        R[:, 0] = turn @ R[:, 0]
+        root = (turn @ root[..., None])[..., 0] * self._leg(betas) / self._leg(torch.zeros_like(betas))
+        joints = self.body.joints(R, root, betas)
+        one = random_views(joints[middle : middle + 1], self.views, generator)
+        views = Views(*(part.expand(count, *part.shape[1:]) for part in (
+            one.size_px, one.focal_px, one.R_camera_world, one.p_world_camera
+        )))  # fmt: skip
+        return People(R, betas, joints, views)
+
+    def frame(self, people: People, index: int, scenery: Scenery, rng: np.random.Generator) -> Pair | None:
         """Render one of them and look at it; None where the network finds nobody."""
-        picture = self._picture(people, index, rng)
-        height, width = picture.shape[:2]
-        scale = float(people.views.size_px[index, 0]) / width
-        one = people.views.at(slice(index, index + 1))
-        joints = one.project(one.to_camera(people.p_world_joint[index : index + 1]))[0].numpy() / scale
-        seen = observe(self.landmarker, picture, [first_square(joints, rng)])[0]
-        if not seen.is_finite:
+        scene = self._scene(people, index, scenery, rng)
+        picture = self._picture(people, index, scene, rng)
+        seen = self._look(picture, first_square(self._joints_px(people, index, scene), rng))
+        if seen is None:
             return None
-        square = roi_from_points(*seen.axis_px)  # as the tracker, from what it saw before
-        if not is_usable(square, width, height):
+        seen = self._look(picture, roi_from_points(*seen.axis_px))  # as the tracker, from what it saw before
+        return Pair(picture, scene.scale, seen) if seen is not None and seen.score >= self.config.least_score else None
+
+    def clip(self, people: People, scenery: Scenery, rng: np.random.Generator) -> list[Pair | None]:
+        """All of them as the frames of one clip, each seen in the square that the frame before gave, filtered as the
+        tracker does; who is lost is found again a frame later.
+        """
+        scene = self._scene(people, 0, scenery, rng)
+        axis: AxisFilter | None = None
+        pairs: list[Pair | None] = []
+        for index in range(len(people.betas)):
+            picture, t = self._picture(people, index, scene, rng), index / self.config.fps
+            square = first_square(self._joints_px(people, index, scene), rng)
+            if axis is not None:
+                square = roi_from_points(*axis.smooth)
+            seen = self._look(picture, square)
+            if seen is None or seen.score < self.config.least_score:
+                axis = None
+                pairs.append(None)
+                continue
+            if axis is None:
+                axis = AxisFilter.start(t, seen.axis_px)
+            else:
+                axis.update(t, seen.axis_px)
+            pairs.append(Pair(picture, scene.scale, seen))
+        return pairs
+
+    def _leg(self, betas: torch.Tensor) -> torch.Tensor:
+        """(B, 1) m, pelvis to ankle at rest."""
+        joints = self.body.rest_joints(betas)[:, _UP_LEG]
+        return joints.diff(dim=1).norm(dim=-1).sum(1, keepdim=True)
+
+    def _look(self, picture: Image, square: Roi) -> Observation | None:
+        if not is_usable(square, picture.shape[1], picture.shape[0]):
             return None
         seen = observe(self.landmarker, picture, [square])[0]
-        return Pair(picture, scale, seen) if seen.is_finite and seen.score >= self.config.least_score else None
+        return seen if seen.is_finite else None
 
-    def _picture(self, people: People, index: int, rng: np.random.Generator) -> Image:
+    def _joints_px(self, people: People, index: int, scene: Scene) -> NDArray[np.floating]:
+        one = people.views.at(slice(index, index + 1))
+        joints = one.project(one.to_camera(people.p_world_joint[index : index + 1]))
+        return np.asarray(joints[0].numpy() / scene.scale)
+
+    def _scene(self, people: People, index: int, scenery: Scenery, rng: np.random.Generator) -> Scene:
         size = people.views.size_px[index].numpy()
-        scale = self.config.longest_px / size.max()
-        width, height = (round(float(side * scale)) for side in size)
-        renderer = self._renderers.get((width, height))
+        scale = size.max() / self.config.longest_px
+        width, height = (round(float(side / scale)) for side in size)
+        scene = Scene(
+            width, height, float(scale), random_look(self.wardrobe.parts, rng), scenery.room(width, height, rng),
+            random_lighting(rng), random_webcam(rng), [], [],
+        )  # fmt: skip
+        occluders = scenery.occluders(self._joints_px(people, index, scene), width, height, rng)
+        company = [self._other(people, index, rng)] if rng.random() < self.config.company else []
+        return replace(scene, occluders=occluders, company=company)
+
+    def _other(self, people: People, index: int, rng: np.random.Generator) -> Mesh:
+        """Somebody of another pose beside, mostly behind, one of the people."""
+        R = with_hands(self.corpus.rotations(self._poses.rows[rng.integers(len(self._poses.rows), size=1)].numpy()))
+        betas = torch.from_numpy(rng.standard_normal((1, 10)).astype(np.float32))
+        views = people.views.at(slice(index, index + 1))
+        aside = rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.3)
+        there = views.R_camera_world[0].T.numpy() @ np.array([aside, 0.0, rng.uniform(-0.4, 1.5)], np.float32)
+        level = np.array([1, 0, 1], np.float32)
+        root = people.p_world_joint[index, :1] + torch.from_numpy(there.astype(np.float32) * level)
+        one = People(R, betas, self.body.joints(R, root, betas), views)
+        return self.wardrobe.mesh(one, 0, random_look(self.wardrobe.parts, rng))
+
+    def _picture(self, people: People, index: int, scene: Scene, rng: np.random.Generator) -> Image:
+        size = scene.width, scene.height
+        renderer = self._renderers.get(size)
         if renderer is None:
-            renderer = self._renderers[width, height] = Renderer(width, height)
-        mesh = self.wardrobe.mesh(people, index, random_look(self.wardrobe.parts, rng))
-        background = random_background(width, height, rng)
-        return renderer(background, [mesh], float(people.views.focal_px[index]) * scale, random_lighting(rng))
+            renderer = self._renderers[size] = Renderer(*size)
+        meshes = [self.wardrobe.mesh(people, index, scene.look), *scene.company]
+        focal = float(people.views.focal_px[index]) / scene.scale
+        picture = renderer(scene.room, meshes, focal, scene.lighting)
+        for occluder in scene.occluders:
+            occluder(picture)
+        return scene.webcam(picture, rng)
 
 
 def first_square(joints_px: NDArray[np.floating], rng: np.random.Generator) -> Roi:

@@ -18,7 +18,7 @@ from mocap.config import option
 _FULL = list(range(24))
 _WAIST = [j for name, j in JOINT.items() if not any(part in name for part in ("knee", "ankle", "foot"))]
 _CHEST = [JOINT[name] for name in ("spine2", "spine3", "neck", "head", "left_shoulder", "right_shoulder")]
-_FRAMINGS = ((0.5, _FULL), (0.35, _WAIST), (0.15, _CHEST))
+_FRAMINGS = ((0.4, _FULL), (0.35, _WAIST), (0.25, _CHEST))
 _SIZES = ((1280, 720), (1280, 720), (640, 480), (720, 1280))  # px
 _HEAD_M = 0.2  # from the head joint to the crown
 

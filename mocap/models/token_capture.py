@@ -1,0 +1,236 @@
+"""The learned capture in the live loop: BlazePose's landmarks -> SMPL rotations and a shape, a memory per person.
+
+torch is imported only when an engine has to be built.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import engines
+from mocap.assets import asset_path
+from mocap.batch import join, split
+from mocap.body.landmarks import NUM_LANDMARKS
+from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS
+from mocap.clock import Clock
+from mocap.errors import MocapError
+from mocap.models.kinematic_observe import Sight
+from mocap.types import Array, Camera, Frame, Person, PoseEstimate
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WEIGHTS = "capture_live.npz"
+GAP_S = 1.0  # after a longer silence the past says nothing
+TOKENS = NUM_JOINTS + 2  # joints, shape, camera
+SEEN: dict[str, tuple[int, ...]] = {  # what the network takes of a frame, by name: shape
+    "landmarks_px": (NUM_LANDMARKS, 3),
+    "landmarks_world": (NUM_LANDMARKS, 3),
+    "visibility": (NUM_LANDMARKS,),
+    "roi": (4,),
+    "camera": (4,),
+    "shape": (NUM_BETAS + 1,),
+}
+_POSE, _PAST = ("R", "betas"), ("keys", "values", "age", "known")
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """P persons' past, see :class:`mocap.models.temporal.TemporalStep`."""
+
+    keys: Array
+    values: Array
+    age: Array  # (P, W - 1) s
+    known: Array  # (P, W - 1)
+    t: Array  # (P,) s, of the last frame; minus infinity before the first
+
+
+class TokenCapture:
+    """Poses from landmarks, one state per track id; no person's pose depends on who else is there.
+
+    Call it with every frame's persons. Landmarks that are not finite count as missing; where the network fails the
+    estimate is NaN, which ``Motion`` holds, and that person's memory starts anew.
+
+    Args:
+        engine: backend, see :func:`engines.compile`.
+        max_people: that the engine gets ready for.
+        forget_s: an id's state is dropped when it was not seen for longer, s.
+        weights: file (.npz); the shipped one when not given.
+        cache_dir: of the engines.
+
+    Raises:
+        MocapError: the weights are missing or broken.
+        engines.EngineError: the engine is not there or cannot be built.
+    """
+
+    def __init__(
+        self,
+        engine: str = "auto",
+        max_people: int = 1,
+        forget_s: float = 2.0,
+        weights: Path | None = None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self._engine = load_step(weights, engine, max_people, cache_dir)
+        shapes = self._engine.spec.inputs
+        keys, values, age, known = (np.zeros((1, *shapes[name].shape), np.float32) for name in _PAST)
+        self._stranger = _Memory(keys, values, age, known, np.full(1, -np.inf))
+        self._memories: dict[int, _Memory] = {}
+        self._forget_s, self._clock = forget_s, Clock()
+
+    def __call__(self, frame: Frame, persons: Sequence[Person], camera: Camera) -> list[PoseEstimate]:
+        """One estimate per person, in their order."""
+        t = self._clock(float(frame.t_capture))
+        self._memories = {i: known for i, known in self._memories.items() if t - known.t[0] <= self._forget_s}
+        if not persons:
+            return []
+        before = join([self._memories.get(person.track_id, self._stranger) for person in persons])
+        elapsed = t - before.t
+        fresh = elapsed > GAP_S
+        out = self._engine(
+            {
+                **seen(persons, camera),
+                "elapsed": np.where(fresh, 0.0, elapsed).astype(np.float32),
+                "reset": fresh.astype(np.float32),
+                **{name: getattr(before, name) for name in _PAST},
+            }
+        )
+        after = _Memory(out["keys"], out["values"], out["age"], out["known"], np.full(len(persons), t))
+        for index, (person, memory) in enumerate(zip(persons, split(after, len(persons)), strict=True)):
+            if all(np.isfinite(out[name][index]).all() for name in (*_POSE, "keys", "values")):
+                self._memories[person.track_id] = memory
+            else:
+                self._memories.pop(person.track_id, None)
+        return estimates(persons, camera, out)
+
+
+def estimates(persons: Sequence[Person], camera: Camera, out: dict[str, Array]) -> list[PoseEstimate]:
+    """The network's ``R`` (P, 22, 3, 3) and ``betas`` (P, 10) as poses; hands are straight."""
+    R = np.tile(np.eye(3, dtype=np.float32), (len(persons), NUM_JOINTS, 1, 1))
+    R[:, : out["R"].shape[1]] = out["R"]
+    confidence = Sight(persons, camera).joints_seen().astype(np.float32)
+    return [PoseEstimate(p.track_id, R[i], out["betas"][i], confidence[i]) for i, p in enumerate(persons)]
+
+
+def seen(persons: Sequence[Person], camera: Camera) -> dict[str, Array]:
+    """The network's inputs for P persons; what is not finite is missing."""
+    px = np.array([person.landmarks_px for person in persons], np.float32)
+    world = np.array([person.landmarks_world for person in persons], np.float32)
+    visibility = np.array([person.visibility for person in persons], np.float32)
+    rois = [(*person.roi.center_px, person.roi.size_px, person.roi.rotation) for person in persons]
+    roi = np.array(rois, np.float32)
+    good = np.isfinite(px).all(-1) & np.isfinite(world).all(-1) & np.isfinite(visibility)
+    good &= np.isfinite(roi).all(-1, keepdims=True)
+    pitch = np.arcsin(np.clip(-camera.R_world_camera[1, 2], -1, 1))
+    finite_roi = np.isfinite(roi).all(-1, keepdims=True)
+    arrays = {
+        "landmarks_px": np.where(good[..., None], px, 0),
+        "landmarks_world": np.where(good[..., None], world, 0),
+        "visibility": np.where(good, visibility, -1),
+        "roi": np.where(finite_roi, roi, [[*camera.center_px, camera.height, 0.0]]),
+        "camera": np.tile([camera.focal_px, *camera.center_px, pitch], (len(persons), 1)),
+        "shape": np.zeros((len(persons), NUM_BETAS + 1)),
+    }
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def load_step(weights: Path | None, engine: str, max_people: int, cache_dir: Path | None) -> engines.Engine:
+    """The network for one frame of P persons: :data:`SEEN`, ``elapsed``, ``reset`` and the memory in; ``R``
+    (P, 22, 3, 3), ``betas`` (P, 10) and the memory out.
+    """
+    temporal = read_sizes(weights or asset_path(WEIGHTS))["temporal"]
+    kept, heads = temporal["window"] - 1, temporal["heads"]
+    past = (temporal["depth"], TOKENS, heads, kept, temporal["width"] // heads)
+    shapes = {**SEEN, "elapsed": (), "reset": (), "keys": past, "values": past, "age": (kept,), "known": (kept,)}
+    return load_part("CaptureStep", (), weights, shapes, (*_POSE, *_PAST), engine, max_people, cache_dir)
+
+
+def load_part(
+    part: str,
+    arguments: tuple[int, ...],
+    weights: Path | None,
+    shapes: dict[str, tuple[int, ...]],
+    outputs: tuple[str, ...],
+    engine: str,
+    max_people: int,
+    cache_dir: Path | None,
+) -> engines.Engine:
+    """One of the modules of ``mocap.models.capture`` that take a network (and ``arguments``) as an engine."""
+    path = weights or asset_path(WEIGHTS)
+    inputs = {name: engines.TensorSpec(shape) for name, shape in shapes.items()}
+    return engines.compile(
+        functools.partial(_build, path, part, arguments),
+        engines.EngineSpec(inputs=inputs, outputs=outputs, max_batch=max_people),
+        name=part.lower(),
+        backend=engine,
+        cache_dir=cache_dir,
+        weights_key=_weights_key(path, part, arguments),
+        samples=functools.partial(sample, shapes),
+    )
+
+
+def sample(shapes: dict[str, tuple[int, ...]], persons: int = 2) -> dict[str, np.ndarray]:
+    """Made-up inputs of a sensible size, the same ones each time."""
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(0, 0.3, (persons, *shape)).astype(np.float32) for name, shape in shapes.items()}
+    typical: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "landmarks_px": lambda x: 400 + 300 * x,
+        "visibility": np.abs,
+        "roi": lambda x: 0 * x + [400, 400, 500, 0.1],
+        "camera": lambda x: 0 * x + [900, 640, 360, 0.1],
+        "age": lambda x: np.abs(x).cumsum(1)[:, ::-1],
+        "t": lambda x: np.abs(x).cumsum(1),
+        **dict.fromkeys(("elapsed", "reset", "known"), lambda x: x > 0),
+    }
+    return {name: np.asarray(typical.get(name, np.array)(x), np.float32) for name, x in arrays.items()}
+
+
+def read_sizes(path: Path) -> dict[str, Any]:
+    """The sizes in a file of weights, without torch.
+
+    Raises:
+        MocapError: it is missing, or something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            sizes: dict[str, Any] = json.loads(str(file["config"]))
+        sizes["temporal"]["window"], sizes["regressor"]["width"]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise MocapError(f"{path}: expected the learned capture's weights (.npz), found others ({error})") from error
+    return sizes
+
+
+def _build(path: Path, part: str, arguments: tuple[int, ...]) -> nn.Module:
+    from mocap.models import capture
+
+    module: nn.Module = getattr(capture, part)(capture.load_capture(path), *arguments)
+    return module.eval()
+
+
+def _weights_key(path: Path, part: str, arguments: tuple[int, ...]) -> str:
+    """Hash of the weights, of the tokenizer's, and of the code that reads them."""
+    here = Path(__file__).parent
+    names = ("capture", "regressor", "temporal", "layers", "tokenizer", "tokenizer_networks", "quantizer")
+    sources = (path, asset_path("tokenizer_live.npz"), *(here / f"{name}.py" for name in names))
+    told = f"{part} {arguments}".encode()
+    return hashlib.sha256(told + b"".join(Path(source).read_bytes() for source in sources)).hexdigest()
+
+
+def benchmark_cases(engine: str = "auto") -> dict[str, Callable[[], object]]:
+    """``python -m engines.benchmark mocap.models.token_capture:benchmark_cases``."""
+    cases: dict[str, Callable[[], object]] = {}
+    step = load_step(None, engine, 4, None)
+    shapes = {name: tensor.shape for name, tensor in step.spec.inputs.items()}
+    for people in (1, 2, 4):
+        name = f"learned capture, {people} {'person' if people == 1 else 'people'}"
+        cases[name] = functools.partial(step, sample(shapes, people))
+    return cases

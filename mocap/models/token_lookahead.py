@@ -1,0 +1,93 @@
+"""The learned capture for files: a frame's pose is given when a few more frames have been seen, and knows of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mocap.assets import asset_path
+from mocap.clock import Clock
+from mocap.models.token_capture import SEEN, TOKENS, WEIGHTS, estimates, load_part, read_sizes, seen
+from mocap.types import Array, Camera, Frame, Person, PoseEstimate
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One frame."""
+
+    t: float  # s
+    persons: tuple[Person, ...]
+    camera: Camera
+    given: dict[str, Array]  # the network's inputs
+    tokens: dict[int, Array]  # track id -> (26, D)
+
+
+class TokenLookahead:
+    """Poses of each frame, given ``lookahead`` frames later; the tokens of a person's frames before and after count.
+
+    Args:
+        lookahead: frames.
+        engine, max_people, weights, cache_dir: see :class:`mocap.models.token_capture.TokenCapture`.
+    """
+
+    def __init__(
+        self,
+        lookahead: int,
+        engine: str = "auto",
+        max_people: int = 1,
+        weights: Path | None = None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        sizes = read_sizes(weights or asset_path(WEIGHTS))
+        self.lookahead, self._past = lookahead, sizes["temporal"]["window"] - 1
+        self._width = sizes["regressor"]["width"]
+        frames = self._past + 1 + lookahead
+        shapes = {"tokens": (frames, TOKENS, self._width), "t": (frames,), "known": (frames,)}
+        shapes |= {name: shape for name, shape in SEEN.items() if name != "shape"}
+        self._tokens = load_part("CaptureTokens", (), weights, SEEN, ("tokens",), engine, max_people, cache_dir)
+        self._window = load_part(
+            "CaptureWindow", (self._past,), weights, shapes, ("R", "betas"), engine, max_people, cache_dir
+        )
+        self._before: deque[_Seen] = deque(maxlen=self._past)
+        self._waiting: deque[_Seen] = deque()
+        self._clock = Clock()
+
+    def __call__(self, frame: Frame, persons: Sequence[Person], camera: Camera) -> list[PoseEstimate] | None:
+        """Take one frame; the poses of the persons of the one that came ``lookahead`` frames before it, None as long as
+        there is none.
+        """
+        t = self._clock(float(frame.t_capture))
+        given = seen(persons, camera) if persons else {}
+        tokens = self._tokens(given)["tokens"] if persons else np.zeros(0)
+        by_id = {person.track_id: one for person, one in zip(persons, tokens, strict=True) if np.isfinite(one).all()}
+        self._waiting.append(_Seen(t, tuple(persons), camera, given, by_id))
+        return self._next() if len(self._waiting) > self.lookahead else None
+
+    def flush(self) -> list[list[PoseEstimate]]:
+        """The poses of the frames that still wait, at the end."""
+        return [self._next() for _ in range(len(self._waiting))]
+
+    def _next(self) -> list[PoseEstimate]:
+        """The poses of the frame that waits longest."""
+        now = self._waiting[0]
+        window = [*self._before, *self._waiting]
+        first, frames = self._past - len(self._before), self._past + 1 + self.lookahead
+        shape = (len(now.persons), frames)
+        tokens, t = np.zeros((*shape, TOKENS, self._width), np.float32), np.zeros(shape, np.float32)
+        known = np.zeros(shape, np.float32)
+        t[:] = window[-1].t - now.t  # where there are no frames yet, or no more
+        for place, one in enumerate(window, first):
+            t[:, place] = one.t - now.t
+            for row, person in enumerate(now.persons):
+                if person.track_id in one.tokens:
+                    tokens[row, place], known[row, place] = one.tokens[person.track_id], 1
+        self._before.append(self._waiting.popleft())
+        if not now.persons:
+            return []
+        given = {name: value for name, value in now.given.items() if name != "shape"}
+        out = self._window({"tokens": tokens, "t": t, "known": known, **given})
+        return estimates(now.persons, now.camera, out)

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mocap.assets import asset_path
+from mocap.errors import MocapError
+from mocap.models.capture import CaptureNetwork, CaptureNetworkConfig, load_capture, save_capture
+from mocap.models.regressor import RegressorConfig
+from mocap.models.temporal import TemporalConfig
+from mocap.models.token_capture import TokenCapture, seen
+from mocap.models.token_lookahead import TokenLookahead
+from mocap.models.tokenizer import load_tokenizer
+from mocap.types import Camera, Frame, Person, PoseEstimate, Roi
+
+WINDOW = 5
+CAMERA = Camera(1280, 720, 900.0)
+NOTHING = np.zeros((1, 1, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network of random weights, none of its blocks the identity."""
+    torch.manual_seed(0)
+    tokenizer = load_tokenizer(asset_path("tokenizer_live.npz"))
+    regressor = RegressorConfig(width=16, depth=1, heads=2, stem=12, slot_width=8, tokenizer=tokenizer.config)
+    temporal = TemporalConfig(width=16, depth=2, heads=2, window=WINDOW)
+    network = CaptureNetwork(CaptureNetworkConfig(regressor, temporal), tokenizer)
+    for name, parameter in network.named_parameters():
+        if "blocks" in name:
+            parameter.data.add_(0.3 * torch.randn_like(parameter))
+    path = tmp_path_factory.mktemp("capture") / "small.npz"
+    save_capture(network, path, {"what": "a test"})
+    return path
+
+
+@pytest.fixture
+def capture(weights: Path, tmp_path: Path) -> TokenCapture:
+    return TokenCapture("eager", weights=weights, cache_dir=tmp_path)
+
+
+def person(seed: int, track_id: int = 0) -> Person:
+    rng = np.random.default_rng(seed)
+    px = np.float32(rng.normal((640, 360, 0), 120, (33, 3)))
+    world = np.float32(rng.normal(0, 0.4, (33, 3)))
+    return Person(track_id, Roi((640.0, 360.0), 500.0, 0.1), 0.9, px, world, np.float32(rng.random(33)))
+
+
+def frame(t: float) -> Frame:
+    return Frame(round(30 * t), t, NOTHING)
+
+
+def poses(estimates: Sequence[PoseEstimate]) -> np.ndarray:
+    return np.stack([estimate.R_parent_joint for estimate in estimates])
+
+
+def are_rotations(R: np.ndarray) -> bool:
+    return bool(np.isfinite(R).all() and np.allclose(R @ R.swapaxes(-1, -2), np.eye(3), atol=1e-4))
+
+
+@torch.no_grad()
+def offline(weights: Path, times: Sequence[float], seeds: Sequence[int], causal: bool) -> np.ndarray:
+    """(T, 22, 3, 3) of one clip at once."""
+    parts = [seen([person(seed)], CAMERA) for seed in seeds]
+    given = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+    t, known = torch.tensor([times], dtype=torch.float32), torch.ones(1, len(times), dtype=torch.bool)
+    out = load_capture(weights)(given, t, known, torch.full((1,), causal))
+    return np.asarray(out["R"].numpy())
+
+
+def test_frame_by_frame_is_the_causal_clip(capture: TokenCapture, weights: Path) -> None:
+    times, seeds = [0.0, 0.03, 0.08, 0.1, 0.15, 0.2, 0.21, 0.3], range(8)
+    live = [poses(capture(frame(t), [person(seed)], CAMERA))[0] for t, seed in zip(times, seeds, strict=True)]
+    expected = offline(weights, times, seeds, causal=True)
+    np.testing.assert_allclose(np.stack(live)[:, :22], expected, atol=1e-5)
+    assert np.abs(np.diff(expected, axis=0)).max() > 0.01  # not a network that says the same of everything
+
+
+def test_a_person_who_enters_changes_no_other(weights: Path, tmp_path: Path) -> None:
+    alone, together = (TokenCapture("eager", 2, weights=weights, cache_dir=tmp_path) for _ in range(2))
+    for index in range(6):
+        here = [person(index)] if index < 3 else [person(50 + index, 7), person(index)]
+        one = alone(frame(index / 30), [person(index)], CAMERA)[0]
+        two = together(frame(index / 30), here, CAMERA)[-1]
+        np.testing.assert_allclose(two.R_parent_joint, one.R_parent_joint, atol=1e-6)
+        assert two.track_id == 0
+
+
+def test_after_a_gap_the_past_says_nothing(weights: Path, tmp_path: Path) -> None:
+    capture = TokenCapture("eager", weights=weights, cache_dir=tmp_path, forget_s=10)
+    for index in range(4):
+        capture(frame(index / 30), [person(index)], CAMERA)
+    after = capture(frame(3.1), [person(9)], CAMERA)
+    fresh = TokenCapture("eager", weights=weights, cache_dir=tmp_path)(frame(0.0), [person(9)], CAMERA)
+    np.testing.assert_allclose(poses(after), poses(fresh), atol=1e-5)
+
+
+def nothing_seen(one: Person) -> Person:
+    nan = np.full((33, 3), np.nan, np.float32)
+    return replace(one, landmarks_px=nan, landmarks_world=nan, visibility=np.full(33, np.nan, np.float32))
+
+
+def only_hands(one: Person) -> Person:
+    visibility = np.full(33, np.nan, np.float32)
+    visibility[15:23] = 0.9
+    return replace(one, visibility=visibility)
+
+
+def upside_down(one: Person) -> Person:
+    px = one.landmarks_px * [1, -1, 1] + np.float32([0, 720, 0])
+    return replace(one, landmarks_px=px, landmarks_world=-one.landmarks_world, roi=Roi((640, 360), 500, np.pi))
+
+
+def without_a_square(one: Person) -> Person:
+    return replace(one, roi=Roi((np.nan, np.inf), 0.0, np.nan))
+
+
+def far_away(one: Person) -> Person:
+    return replace(one, landmarks_px=1e6 * one.landmarks_px, roi=Roi((640, 360), 0.0, 0.0))
+
+
+@pytest.mark.parametrize("spoilt", [nothing_seen, only_hands, upside_down, without_a_square, far_away])
+@pytest.mark.parametrize("fps", [5, 120])
+def test_bad_input_gives_poses_all_the_same(capture: TokenCapture, spoilt, fps: int) -> None:  # type: ignore[no-untyped-def]
+    for index in range(8):
+        one = person(index)
+        found = capture(frame(index / fps), [spoilt(one) if index % 4 else one], CAMERA)
+        assert are_rotations(poses(found))
+        assert np.isfinite(found[0].betas).all()
+        assert ((found[0].confidence >= 0) & (found[0].confidence <= 1)).all()
+
+
+def test_a_network_that_fails_is_held_and_forgotten(capture: TokenCapture, weights: Path, tmp_path: Path) -> None:
+    capture(frame(0.0), [person(0)], CAMERA)
+    engine = capture._engine
+    spoilt = {name: np.full_like(value, np.nan) for name, value in engine(_inputs(capture)).items()}
+    capture._engine = lambda inputs: spoilt  # type: ignore[assignment]
+    assert np.isnan(poses(capture(frame(0.03), [person(1)], CAMERA))[:, :22]).all()
+    capture._engine = engine
+    fresh = TokenCapture("eager", weights=weights, cache_dir=tmp_path)
+    after, expected = (one(frame(0.06), [person(2)], CAMERA) for one in (capture, fresh))
+    np.testing.assert_allclose(poses(after), poses(expected), atol=1e-6)
+
+
+def _inputs(capture: TokenCapture) -> dict[str, np.ndarray]:
+    return {name: np.zeros((1, *spec.shape), np.float32) for name, spec in capture._engine.spec.inputs.items()}
+
+
+def test_nobody_is_nobody(capture: TokenCapture) -> None:
+    assert capture(frame(0.0), [], CAMERA) == []
+
+
+def test_later_frames_count_with_a_lookahead(weights: Path, tmp_path: Path) -> None:
+    ahead = TokenLookahead(3, "eager", weights=weights, cache_dir=tmp_path)
+    times, seeds = [index / 30 for index in range(7)], range(7)
+    given = [ahead(frame(t), [person(seed)], CAMERA) for t, seed in zip(times, seeds, strict=True)]
+    assert given[:3] == [None] * 3
+    found = [*(one for one in given if one is not None), *ahead.flush()]
+    assert len(found) == 7
+    for now in range(7):
+        part = slice(max(0, now - WINDOW + 1), now + 4)
+        expected = offline(weights, times[part], seeds[part], causal=False)[now - part.start]
+        np.testing.assert_allclose(poses(found[now])[0, :22], expected, atol=1e-5)
+    assert ahead.flush() == []
+
+
+def test_with_a_lookahead_people_come_and_go(weights: Path, tmp_path: Path) -> None:
+    ahead = TokenLookahead(2, "eager", 2, weights=weights, cache_dir=tmp_path)
+    crowd = [[], [person(1)], [person(2), person(3, 5)], [person(4, 5)], [], [nothing_seen(person(5, 5))]]
+    given = [ahead(frame(index / 30), persons, CAMERA) for index, persons in enumerate(crowd)]
+    found = [*(one for one in given if one is not None), *ahead.flush()]
+    assert [[one.track_id for one in frame] for frame in found] == [[p.track_id for p in persons] for persons in crowd]
+    assert all(are_rotations(poses(one)) for one in found if one)
+
+
+def test_weights_that_are_none_are_one_error(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(b"no archive")
+    for path in (tmp_path / "none.npz", broken, asset_path("tokenizer_live.npz")):
+        with pytest.raises(MocapError, match="expected the learned capture's weights"):
+            TokenCapture("eager", weights=path, cache_dir=tmp_path)

@@ -1,0 +1,1 @@
+"""What systems say of people in clips whose truth is known, measured side by side (``python -m training.evaluate``)."""
