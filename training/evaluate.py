@@ -84,7 +84,7 @@ def evaluate(config: EvaluationConfig) -> Report:
     for name in config.demo:
         clip = demo_clip(ASSETS / f"{name}.mp4" if Path(name).suffix == "" else Path(name), CACHE)
         note = "A rendered clip with exact truth; the kinematic regressor's priors were tuned on `demo`."
-        report.sets.append(run_set(f"Demo clip {clip.name}", note, [clip], some, 1))
+        report.sets.append(run_set(f"Rendered clip {clip.name}", note, [clip], some, 1))
     if config.shared:
         report.sets.append(_real(config, some))
     single = systems(checkpoint, config.mode[:1])  # of one frame all modes say the same

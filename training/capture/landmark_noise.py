@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from mocap.body.landmarks import LANDMARK, NUM_LANDMARKS
@@ -27,7 +26,8 @@ _SHOULDERS = [LANDMARK["left_shoulder"], LANDMARK["right_shoulder"]]
 _ENTRIES = 4 + 7 * NUM_LANDMARKS  # square, and per landmark: picture x y z, world x y z, visibility's logit
 _FEATURES = 3 + 8 * NUM_LANDMARKS
 _HIDDEN = 384
-_MOST_LOGIT = 8.0
+_MOST_LOG = 3.0  # of a spread over the usual one
+_MOST_SPREADS = 30.0  # a remainder that is farther off counts as so far
 _SIDES, _TILTS, _CUTS = 4, 2, 3
 _KINDS = _SIDES * _TILTS * _CUTS
 
@@ -103,6 +103,8 @@ class LandmarkNoise(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    usual: Tensor
+    unit: Tensor
     single: Tensor
     single_kind: Tensor
     clips: Tensor
@@ -113,8 +115,10 @@ class LandmarkNoise(nn.Module):
         super().__init__()
         self.network = nn.Sequential(
             nn.Linear(_FEATURES, _HIDDEN), nn.GELU(), nn.Linear(_HIDDEN, _HIDDEN), nn.GELU(),
-            nn.Linear(_HIDDEN, _ENTRIES),
+            nn.Linear(_HIDDEN, 2 * _ENTRIES),
         )  # fmt: skip
+        self.register_buffer("usual", torch.zeros(_ENTRIES))
+        self.register_buffer("unit", torch.ones(_ENTRIES))
         self.register_buffer("mean", torch.zeros(_FEATURES))
         self.register_buffer("scale", torch.ones(_FEATURES))
         self.register_buffer("single", torch.zeros(singles, _ENTRIES, dtype=torch.float16))
@@ -123,17 +127,24 @@ class LandmarkNoise(nn.Module):
         self.register_buffer("clip_kind", torch.zeros(clips, dtype=torch.int64))
         self.register_buffer("clip_there", torch.zeros(clips, clip_frames, dtype=torch.bool))
 
-    def habits(self, features: Tensor) -> Tensor:
-        """Mean errors (N, entries) for features (N, features)."""
-        out: Tensor = self.network((features - self.mean) / self.scale)
-        return out
+    def habits(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Median errors and their spreads, both (N, entries), for features (N, features): those of a Laplace
+        distribution."""
+        middle, spread = self.network((features - self.mean) / self.scale).chunk(2, 1)
+        return self.usual + middle * self.unit, spread.clamp(-_MOST_LOG, _MOST_LOG).exp() * self.unit
+
+    def remainder(self, features: Tensor, error: Tensor) -> Tensor:
+        """Errors (N, entries) without the habits, in units of their spread, as the bank keeps them."""
+        middle, spread = self.habits(features)
+        return ((error - middle) / spread).clamp(-_MOST_SPREADS, _MOST_SPREADS)
 
     @torch.no_grad()
     def frames(self, truth: Truth, generator: torch.Generator) -> Seen:
         """Unrelated frames."""
         view = _View.of(truth)
         rows = _alike(view.kind(), self.single_kind, generator)
-        error = self.habits(view.features(truth)) + self.single[rows].float()
+        middle, spread = self.habits(view.features(truth))
+        error = middle + spread * self.single[rows].float()
         return applied(truth, view, error, torch.ones(len(truth), dtype=torch.bool))
 
     @torch.no_grad()
@@ -148,7 +159,8 @@ class LandmarkNoise(nn.Module):
         at = start + stride[:, None] * torch.arange(frames)
         at = kept - 1 - (at % (2 * kept - 2) - (kept - 1)).abs()  # forwards to the end, then back
         remainder = self.clips[rows[:, None], at].float().flatten(0, 1)
-        error = self.habits(view.features(truth)) + remainder
+        middle, spread = self.habits(view.features(truth))
+        error = middle + spread * remainder
         return applied(truth, view, error, self.clip_there[rows[:, None], at].flatten())
 
 
@@ -173,11 +185,13 @@ def fit(singles: Shards, clips: Shards, steps: int, seed: int = 0) -> LandmarkNo
     targets = torch.cat([parts[0][1], parts[1][1][there]])
     model.mean.copy_(features.mean(0))
     model.scale.copy_(features.std(0).clamp_min(1e-3))
+    model.usual.copy_(targets.median(0).values)
+    model.unit.copy_((targets - model.usual).abs().median(0).values.clamp_min(1e-3))
     _learn(model, features, targets, steps)
     with torch.no_grad():
-        model.single.copy_(parts[0][1] - model.habits(parts[0][0]))
+        model.single.copy_(model.remainder(*parts[0][:2]))
         model.single_kind.copy_(parts[0][2])
-        rest = (parts[1][1] - model.habits(parts[1][0])) * there[:, None]
+        rest = model.remainder(*parts[1][:2]) * there[:, None]
         model.clips.copy_(rest.unflatten(0, (-1, clips.clip_frames)))
         model.clip_there.copy_(there.unflatten(0, (-1, clips.clip_frames)))
         model.clip_kind.copy_(parts[1][2].unflatten(0, (-1, clips.clip_frames))[:, clips.clip_frames // 2])
@@ -207,13 +221,12 @@ def load(path: Path) -> LandmarkNoise:
 def _learn(model: LandmarkNoise, features: Tensor, targets: Tensor, steps: int, batch: int = 512) -> None:
     optimizer = torch.optim.AdamW(model.network.parameters(), 1e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    spread = targets.median(0).values
-    spread = (targets - spread).abs().median(0).values.clamp_min(1e-3)
     with tqdm(range(steps), unit="step", desc="habits") as bar:
         for step in bar:
             rows = torch.randint(len(features), (batch,))
             noisy = features[rows] + 0.02 * model.scale * torch.randn(batch, _FEATURES)
-            loss = F.l1_loss(model.habits(noisy) / spread, targets[rows] / spread)
+            middle, spread = model.habits(noisy)
+            loss = ((targets[rows] - middle).abs() / spread + (spread / model.unit).log()).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -50,8 +50,9 @@ def points_chart(results: Sequence[SetResult]) -> Figure:
     """Bars of the mean PA error of each point, a panel for each set, a colour for each system."""
     wide = min(len(results), 2)
     tall = -(-len(results) // wide)
+    high = 3.8 + 0.4 * max(len(result.whole.systems) for result in results)
     figure, axes = plt.subplots(
-        tall, wide, figsize=(5.2 * wide + 0.6, 5.0 * tall + 0.6), squeeze=False, layout="constrained"
+        tall, wide, figsize=(5.2 * wide + 0.6, high * tall + 0.6), squeeze=False, layout="constrained"
     )
     for axis in axes.flat[len(results) :]:
         axis.set_visible(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from training.evaluation.truth import Clip, Truth
 from training.evaluation.watching import RAW, SMOOTHED
 from training.metrics import mean_of
 
+log = logging.getLogger(__name__)
 Answers = dict[str, Answer | Points]
 _WRISTS = [15, 16]
 
@@ -91,10 +93,13 @@ def run_set(
             loose.append(outcome)
             continue
         measured = measure(clip.truth, outcome.answers)
-        if measured.frames:
-            parts[clip.name] = measured
-            if example is None or travel(clip) > travel(example.clip):
-                example = outcome
+        if not measured.frames:
+            log.warning("%s: in no frame that counts does every system see the person; left out", clip.name)
+            continue
+        same = sum(name.split(" #")[0] == clip.name for name in parts)  # recordings may share a folder's name
+        parts[f"{clip.name} #{same + 1}" if same else clip.name] = measured
+        if example is None or travel(clip) > travel(example.clip):
+            example = outcome
     if loose:
         parts["frames"] = measure_frames(loose)
     if not sum(part.frames for part in parts.values()):

@@ -74,7 +74,7 @@ def test_a_constant_bias_is_recovered() -> None:
     bias[X], bias[Y], bias[LOGIT] = 0.05, -0.03, 1.0
     model = fit(shards(150, 1, bias), shards(20, FRAMES, bias, seed=1), steps=300)
     truth, view = drawn(60, seed=2)
-    habits = model.habits(view.features(truth))
+    habits, _ = model.habits(view.features(truth))
     found = habits.median(0).values
     for entries, expected in ((X, 0.05), (Y, -0.03), (LOGIT, 1.0), (DEPTH, 0.0)):
         assert (found[entries] - expected).abs().max() < 0.015 + 0.05 * abs(expected)
@@ -94,9 +94,25 @@ def test_habits_depend_on_the_pose() -> None:
         parts.append(Shards(truth, applied(truth, view, error, everyone(truth)), frames))
     model = fit(*parts, steps=300)
     truth, view = drawn(100, seed=2)
-    habit = model.habits(view.features(truth))[:, DEPTH].detach()
+    habit = model.habits(view.features(truth))[0][:, DEPTH].detach()
     true = view.px[..., 2]
     assert (habit * true).mean() / true.square().mean() == pytest.approx(-0.5, abs=0.1)
+
+
+def test_those_who_are_seen_poorly_scatter_more() -> None:
+    """Who lies or turns is seen ten times worse than who does not; people made up from the bank are, too."""
+    parts = []
+    for count, frames, seed in ((800, 1, 0), (20, FRAMES, 1)):
+        truth, view = drawn(count, frames, seed)
+        size = torch.where(view.world[:, :, 2].mean(1, keepdim=True) > 0, 0.1, 0.01)
+        error = size * torch.randn(len(truth), 235, generator=torch.Generator().manual_seed(seed))
+        parts.append(Shards(truth, applied(truth, view, error, everyone(truth)), frames))
+    model = fit(*parts, steps=600)
+    truth, view = drawn(400, seed=2)
+    error = errors(truth, view, model.frames(truth, torch.Generator().manual_seed(0)))[:, X].abs().median(1).values
+    depth = view.world[:, :, 2].mean(1)
+    poorly, well = error[depth > depth.quantile(0.8)], error[depth < depth.quantile(0.2)]
+    assert poorly.median() > 4 * well.median()
 
 
 def test_frames_have_the_errors_of_their_kind() -> None:
@@ -196,7 +212,8 @@ def test_the_bank_is_what_habits_leave() -> None:
     clips.seen.visibility[3] = -1
     model = fit(singles, clips, steps=5)
     view = _View.of(singles.truth)
-    whole = model.habits(view.features(singles.truth)) + model.single.float()
+    middle, spread = model.habits(view.features(singles.truth))
+    whole = middle + spread * model.single.float()
     torch.testing.assert_close(whole, errors(singles.truth, view, singles.seen), rtol=0, atol=0.01)
     assert torch.equal(model.clip_there.flatten(), clips.seen.there)
     assert (model.clips[0, 3] == 0).all()

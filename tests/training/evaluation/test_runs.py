@@ -61,6 +61,16 @@ def test_unrelated_frames_are_one_part() -> None:
     assert "acceleration" not in row
 
 
+def test_clips_that_share_a_name_all_count_and_one_without_frames_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    clip = made_clip(frames=10, noise_m=0.03)
+    track = replace(clip.track, name="unseen")
+    blind = replace(clip, track=track, truth=replace(clip.truth, scored=np.zeros(10, bool)))
+    result = run_set("twins", "", [clip, clip, blind], {})
+    assert list(result.parts) == ["made_0", "made_0 #2"]
+    assert result.whole.frames == 20
+    assert "unseen" in caplog.text
+
+
 def test_nothing_to_measure_is_an_error() -> None:
     clip = made_clip(frames=4)
     blind = replace(clip, truth=replace(clip.truth, scored=np.zeros(4, bool)))
