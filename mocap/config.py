@@ -95,8 +95,7 @@ class CaptureConfig(CameraConfig, PeopleConfig, MotionConfig):
     """What `live` and `file` share: the stages and the sinks."""
 
     regressor: RegressorName = option(
-        "kinematic",
-        "what turns landmarks into SMPL rotations: a solver, or tokens: the trained network (docs/capture.md)",
+        "tokens", "what turns landmarks into SMPL rotations: a trained network (docs/capture.md), or a kinematic solver"
     )
     engine: EngineName = option("auto", "what runs the networks; auto takes the fastest that is there")
     osc: OscConfig = field(default_factory=OscConfig)

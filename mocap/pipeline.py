@@ -22,6 +22,7 @@ from mocap.types import Camera, Frame, MocapFrame, Person, PoseEstimate
 
 Result = tuple[Frame, MocapFrame]
 Output = Callable[[Frame, MocapFrame], None]
+_TOKENS_SHARE = 0.1  # of the joints' smoothing, which the network's poses hardly need (docs/smoothing.md)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Pipeline:
         )
         forget_s = config.lost_after_s + 0.5
         self.regressor = load_regressor(config, lookahead, forget_s)
-        self.motion = Motion(config, forget_s=forget_s)
+        share = 1.0 if isinstance(self.regressor, KinematicRegressor) else _TOKENS_SHARE
+        self.motion = Motion(config, forget_s=forget_s, joint_share=share)
         self._camera: Camera | None = None
         self._waiting: deque[_Seen] = deque()
 

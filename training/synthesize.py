@@ -23,7 +23,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,7 +40,7 @@ from training.datasets.corpus import Corpus
 from training.datasets.windows import Windows
 from training.options import run
 from training.synthesis.pairs import Pair, PairConfig, PairMaker
-from training.synthesis.people import People
+from training.synthesis.rows import seen_rows, truth_rows
 from training.synthesis.scenery import Scenery
 
 
@@ -118,7 +117,8 @@ def make_shard(maker: PairMaker, config: SynthesisConfig, number: int) -> dict[s
         pair = maker.frame(people, index, scenery, np.random.default_rng([*seed, index]))
         if pair is not None:
             found[index] = pair
-    return {"row": rows[list(found)], **_truth(people, list(found)), **_seen(list(found.values()))}
+    seen = seen_rows([(pair.seen, pair.scale) for pair in found.values()])
+    return {"row": rows[list(found)], **truth_rows(people, list(found)), **seen}
 
 
 def make_clips(maker: PairMaker, config: SynthesisConfig, number: int) -> dict[str, np.ndarray]:
@@ -131,41 +131,14 @@ def make_clips(maker: PairMaker, config: SynthesisConfig, number: int) -> dict[s
         drawn = _torch_seed([*seed, index])
         rows = windows(1, torch.Generator().manual_seed(drawn))[0]
         people = maker.actor(rows, drawn)
-        seen = _seen(maker.clip(people, scenery, rng))
-        parts.append({"row": rows, **_truth(people, list(range(len(rows)))), **seen})
+        pairs = maker.clip(people, scenery, rng)
+        seen = seen_rows([None if pair is None else (pair.seen, pair.scale) for pair in pairs])
+        parts.append({"row": rows, **truth_rows(people, list(range(len(rows)))), **seen})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _torch_seed(seed: list[int]) -> int:
     return int(np.random.SeedSequence(seed).generate_state(1)[0])
-
-
-def _truth(people: People, at: list[int]) -> dict[str, np.ndarray]:
-    views = people.views
-    return {
-        "R": people.R_parent_joint[at].numpy(),
-        "betas": people.betas[at].numpy(),
-        "p_camera_joint": views.to_camera(people.p_world_joint)[at].numpy(),
-        "size_px": views.size_px[at].numpy(),
-        "focal_px": views.focal_px[at].numpy(),
-        "R_camera_world": views.R_camera_world[at].numpy(),
-        "p_world_camera": views.p_world_camera[at].numpy(),
-    }
-
-
-def _seen(pairs: Sequence[Pair | None]) -> dict[str, np.ndarray]:
-    """In pixels of the rendered pictures scaled to the camera's size; zeros where nobody was found."""
-    shapes = {"landmarks_px": (33, 3), "landmarks_world": (33, 3), "visibility": (33,), "roi": (4,), "score": ()}
-    parts = {name: np.zeros((len(pairs), *shape), np.float32) for name, shape in shapes.items()}
-    for row, pair in enumerate(pairs):
-        if pair is not None:
-            seen, roi = pair.seen, pair.seen.roi
-            parts["landmarks_px"][row] = seen.landmarks_px * pair.scale
-            parts["landmarks_world"][row] = seen.landmarks_world
-            parts["visibility"][row] = seen.visibility
-            parts["roi"][row] = [*(pair.scale * np.array([*roi.center_px, roi.size_px])), roi.rotation]
-            parts["score"][row] = seen.score
-    return parts
 
 
 def _path(config: SynthesisConfig, number: int) -> Path:

@@ -11,7 +11,7 @@ same command goes on where it was stopped.
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,20 +20,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mocap.assets import asset_path
+from mocap.body.torch_figure import Figure
 from mocap.config import option
 from mocap.errors import MocapError
 from mocap.models.capture import CaptureNetwork, CaptureNetworkConfig
 from mocap.models.regressor import RegressorConfig
 from mocap.models.temporal import TemporalConfig
-from mocap.models.tokenizer import load_tokenizer
+from mocap.models.tokenizer import PoseTokenizer, load_tokenizer
 from training.capture.landmark_noise import load as load_noise
 from training.capture.losses import CaptureLoss, CaptureLossWeights
+from training.capture.predict import load_network
 from training.capture.samples import Knowledge, Stream, inputs
 from training.capture.shards import load_shards
 from training.capture.truth import Seen, Truth
 from training.capture.validation import errors_mm
+from training.capture.whole_pose import WholePoseTemporal
 from training.datasets.corpus import Corpus
-from training.harness import Share, TrainConfig, load_weights, train
+from training.harness import Share, TrainConfig, train
 from training.options import run
 
 
@@ -46,6 +49,7 @@ class Sizes:
     stem: int = option(1024, "hidden width of the perceptron that the tokens start from; 0: none", "N", low=0)
     temporal_depth: int = option(2, "blocks of the temporal transformer", "N", low=1)
     window: int = option(32, "frames that the temporal transformer sees to each side", "N", low=2)
+    tokenized: bool = option(True, "rotations come of pose tokens; off: at once, twice as fast to train")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class CaptureRun:
     frames: int = option(1, "frames of a clip; 1: unrelated frames", "N", low=1)
     rendered: float = option(0.5, "share of the batch that is rendered", "SHARE", low=0, high=1)
     learn: Literal["all", "temporal"] = option("all", "what learns: everything, or all but the regressor")
+    whole_pose: bool = option(False, "time is learnt from the pose as a whole, for comparison: nothing that ships")
     network: Sizes = field(default_factory=Sizes)
     knowledge: Knowledge = field(default_factory=Knowledge)
     loss: CaptureLossWeights = field(default_factory=CaptureLossWeights)
@@ -70,13 +75,13 @@ class CaptureRun:
 class CaptureTask:
     """The learned capture as :class:`training.harness.Task`."""
 
-    best = "pa_mpjpe_mm"
+    best = "mpjpe_mm"
 
     def __init__(self, config: CaptureRun) -> None:
         self.config = config
         self.tokenizer = load_tokenizer(Path(config.tokenizer) if config.tokenizer else asset_path(TOKENIZER))
         self.losses = CaptureLoss(config.loss, self.tokenizer)
-        figure = self.losses.figure
+        self.figure = figure = Figure()  # samples are made on the CPU
         self.corpus = Corpus.open(Path(config.corpus))
         self.stream = Stream(self.corpus, "train", figure, load_noise(Path(config.noise)), config.frames)
         self.shards = load_shards(Path(config.pairs), figure)
@@ -91,10 +96,12 @@ class CaptureTask:
         """Fresh, or with the weights of an earlier stage."""
         model = CaptureNetwork(network_config(self.config), self.tokenizer)
         if self.config.start:
-            load_weights(Path(self.config.start), model, self.sidecar()["network"])
+            start(Path(self.config.start), model, self.tokenizer)
+        if self.config.whole_pose:
+            model.temporal = WholePoseTemporal(model.config.temporal)  # type: ignore[assignment]
         if self.config.frames == 1:  # nothing would reach these, which several processes would wait for
             model.temporal.requires_grad_(False)
-            model.heads.heads.contact.requires_grad_(False)
+            model.heads.contact.requires_grad_(False)
         if self.config.learn == "temporal":
             model.regressor.requires_grad_(False)
         return model
@@ -119,19 +126,18 @@ class CaptureTask:
         given = inputs(truth, seen, self.config.knowledge, frames, generator)
         causal = torch.rand(len(t), generator=generator) < 0.6
         at = slice(share.rows.start * frames, share.rows.stop * frames)
-        there = seen.there
-        given = {name: value[at].to(share.device) for name, value in given.items()}
+        device, losses = share.device, self.losses.to(share.device)
+        truth, there = truth[at].to(device), seen.there[at].to(device)
+        given = {name: value[at].to(device) for name, value in given.items()}
         if frames == 1:
-            outs = model(given)
-            return self._finish(outs, truth[at], given, there[at], None)
-        known = there.unflatten(0, t.shape)[share.rows]
-        outs = model(given, t[share.rows], known, causal[share.rows])
-        # A frame in which nobody is seen has a pose too, which the others tell.
-        return self._finish(outs, truth[at], given, torch.ones_like(there[at]), t[share.rows])
+            return losses(model(given), truth, given, there, None)
+        t = t[share.rows].to(device)
+        out = model(given, t, there.unflatten(0, t.shape), causal[share.rows].to(device))
+        return losses(out, truth, given, there, t)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         assert isinstance(model, CaptureNetwork)
-        return errors_mm(model, self.validation, self.losses.figure, clip=self.config.frames > 1)
+        return errors_mm(model, self.validation, self.figure, clip=self.config.frames > 1)
 
     def sidecar(self) -> dict[str, Any]:
         return {
@@ -141,18 +147,9 @@ class CaptureTask:
             "knowledge": asdict(self.config.knowledge),
             "rendered": {"share": self.config.rendered, "frames": len(self.shards)},
             "start": self.config.start or None,
+            "whole_pose": self.config.whole_pose,
             "data": self.corpus.description(),
         }
-
-    def _finish(
-        self, outs: list[dict[str, Tensor]], truth: Truth, given: dict[str, Tensor], there: Tensor, t: Tensor | None
-    ) -> dict[str, Tensor]:
-        """Losses of the last pose, and a part of those of the first."""
-        terms: dict[str, Tensor] = self.losses(outs[-1], truth, given, there, t)
-        for out in outs[:-1]:
-            first = self.losses(out, truth, given, there, t)["loss"]
-            terms |= {"loss": terms["loss"] + _FIRST * first, "first": first.detach()}
-        return terms
 
     def _rendered(self, rows: Tensor, generator: torch.Generator) -> tuple[Truth, Seen, Tensor]:
         kept, frames = self.shards.clip_frames, self.config.frames
@@ -169,7 +166,6 @@ class CaptureTask:
 
 
 TOKENIZER = "tokenizer_live.npz"
-_FIRST = 0.3  # weight of the first pose's losses
 
 
 def network_config(config: CaptureRun) -> CaptureNetworkConfig:
@@ -177,9 +173,28 @@ def network_config(config: CaptureRun) -> CaptureNetworkConfig:
     tokenizer = load_tokenizer(Path(config.tokenizer) if config.tokenizer else asset_path(TOKENIZER)).config
     sizes = config.network
     return CaptureNetworkConfig(
-        RegressorConfig(width=sizes.width, depth=sizes.depth, stem=sizes.stem, tokenizer=tokenizer),
+        RegressorConfig(
+            width=sizes.width, depth=sizes.depth, stem=sizes.stem, tokenized=sizes.tokenized, tokenizer=tokenizer
+        ),
         TemporalConfig(width=sizes.width, depth=sizes.temporal_depth, window=sizes.window),
     )
+
+
+def start(checkpoint: Path, model: CaptureNetwork, tokenizer: PoseTokenizer) -> None:
+    """Gives ``model`` the weights of an earlier stage; of one without pose tokens all but the head that told the
+    rotations.
+
+    Raises:
+        MocapError: the checkpoint is missing, or of another network.
+    """
+    earlier = load_network(checkpoint, tokenizer)
+    own, given = model.config.regressor, earlier.config.regressor
+    if replace(model.config, regressor=replace(own, tokenized=given.tokenized)) != earlier.config:
+        raise MocapError(f"{checkpoint}: expected a network of {model.config}, found one of {earlier.config}")
+    weights = earlier.state_dict()
+    if own.tokenized and not given.tokenized:
+        weights = {name: value for name, value in weights.items() if not name.startswith("heads.turn.")}
+    model.load_state_dict({**model.state_dict(), **weights})
 
 
 def main() -> int:

@@ -13,12 +13,10 @@ from torch import Tensor, nn
 
 from mocap.assets import asset_path
 from mocap.errors import MocapError
-from mocap.models.regressor import Feedback, PoseHeads, RegressorConfig, TokenRegressor
+from mocap.models.regressor import PoseHeads, RegressorConfig, TokenRegressor
 from mocap.models.temporal import JointTemporal, TemporalConfig, TemporalStep
 from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig, load_tokenizer
 from mocap.models.weights import load_weights, read_weights, write_weights
-
-LOOKED_AT = ("landmarks_px", "landmarks_world", "visibility", "roi", "camera")
 
 
 @dataclass(frozen=True)
@@ -29,28 +27,6 @@ class CaptureNetworkConfig:
     temporal: TemporalConfig = field(default_factory=TemporalConfig)
 
 
-class LookedHeads(nn.Module):
-    """Heads, a look at their pose, and the heads again."""
-
-    def __init__(self, config: RegressorConfig, tokenizer: PoseTokenizer) -> None:
-        super().__init__()
-        self.heads = PoseHeads(config, tokenizer)
-        self.feedback = Feedback(config) if config.feedback else None
-
-    def forward(self, tokens: Tensor, seen: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-        """The heads' outputs for tokens (N, 26, D), the last one being the best.
-
-        Args:
-            tokens: As they come from the regressor, or from the temporal transformer.
-            seen: The regressor's inputs for the same N frames.
-        """
-        outs: list[dict[str, Tensor]] = [self.heads(tokens)]
-        if self.feedback is not None:
-            given = {name: seen[name] for name in LOOKED_AT}
-            outs.append(self.heads(self.feedback(tokens, outs[0], **given)))
-        return outs
-
-
 class CaptureNetwork(nn.Module):
     """What a landmark network saw of one person in each clip -> poses. Live, its parts run one after the other."""
 
@@ -59,7 +35,7 @@ class CaptureNetwork(nn.Module):
         self.config = config
         self.regressor = TokenRegressor(config.regressor)
         self.temporal = JointTemporal(config.temporal)
-        self.heads = LookedHeads(config.regressor, tokenizer)
+        self.heads = PoseHeads(config.regressor, tokenizer)
 
     def forward(
         self,
@@ -67,8 +43,8 @@ class CaptureNetwork(nn.Module):
         t: Tensor | None = None,
         known: Tensor | None = None,
         causal: Tensor | None = None,
-    ) -> list[dict[str, Tensor]]:
-        """Heads' outputs of N = clips · frames, see :class:`PoseHeads`: of a first pose, and of the last.
+    ) -> dict[str, Tensor]:
+        """Heads' outputs of N = clips · frames, see :class:`PoseHeads`.
 
         Args:
             seen: :class:`TokenRegressor`'s inputs of N frames, clip by clip.
@@ -79,8 +55,8 @@ class CaptureNetwork(nn.Module):
             assert known is not None
             assert causal is not None
             tokens = self.temporal(tokens.unflatten(0, t.shape), t, known, causal).flatten(0, 1)
-        outs: list[dict[str, Tensor]] = self.heads(tokens, seen)
-        return outs
+        out: dict[str, Tensor] = self.heads(tokens, seen["roi"], seen["camera"])
+        return out
 
 
 class CaptureStep(nn.Module):
@@ -109,8 +85,7 @@ class CaptureStep(nn.Module):
         """The heads' outputs and the new memory."""
         tokens = self.regressor(landmarks_px, landmarks_world, visibility, roi, camera, shape)
         memory = self.temporal(tokens, elapsed, reset, keys, values, age, known)
-        looked_at = dict(zip(LOOKED_AT, (landmarks_px, landmarks_world, visibility, roi, camera), strict=True))
-        return {**memory, **self.heads(memory.pop("tokens"), looked_at)[-1]}
+        return {**memory, **self.heads(memory.pop("tokens"), roi, camera)}
 
 
 class CaptureWindow(nn.Module):
@@ -125,21 +100,10 @@ class CaptureWindow(nn.Module):
         super().__init__()
         self.temporal, self.heads, self.place = network.temporal, network.heads, place
 
-    def forward(
-        self,
-        tokens: Tensor,
-        t: Tensor,
-        known: Tensor,
-        landmarks_px: Tensor,
-        landmarks_world: Tensor,
-        visibility: Tensor,
-        roi: Tensor,
-        camera: Tensor,
-    ) -> dict[str, Tensor]:
-        """Tokens (P, W, 26, D), their times (P, W) s, 1 where there is a frame (P, W); what was seen in that one."""
+    def forward(self, tokens: Tensor, t: Tensor, known: Tensor, roi: Tensor, camera: Tensor) -> dict[str, Tensor]:
+        """Tokens (P, W, 26, D), times (P, W) s, 1 where there is a frame (P, W); square and camera of that one."""
         both = torch.zeros_like(t[:, 0]) > 0
-        looked_at = dict(zip(LOOKED_AT, (landmarks_px, landmarks_world, visibility, roi, camera), strict=True))
-        out: dict[str, Tensor] = self.heads(self.temporal(tokens, t, known > 0, both)[:, self.place], looked_at)[-1]
+        out: dict[str, Tensor] = self.heads(self.temporal(tokens, t, known > 0, both)[:, self.place], roi, camera)
         return out
 
 
@@ -203,4 +167,4 @@ def config_of(sizes: Mapping[str, Any], source: str) -> CaptureNetworkConfig:
         raise MocapError(f"{source}: expected the learned capture's sizes, found {sizes} ({error})") from error
 
 
-_TOKENIZER = "heads.heads.tokenizer."
+_TOKENIZER = "heads.tokenizer."

@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mocap.body.landmarks import LANDMARK, NUM_LANDMARKS
+from mocap.body.landmarks import NUM_LANDMARKS
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS
-from mocap.body.torch_figure import Figure
 from mocap.body.torch_rotations import columns6d_to_matrix
 from mocap.config import option
 from mocap.models.layers import TransformerBlock
@@ -23,9 +23,8 @@ from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig
 
 SHAPE, CAMERA = NUM_JOINTS, NUM_JOINTS + 1  # places of these two after the joints' tokens
 NUM_QUERIES = NUM_JOINTS + 2
-_LANDMARK_ENTRIES, _VIEW_ENTRIES, _DIFFERENCES = 9, 5, 9
+_LANDMARK_ENTRIES, _VIEW_ENTRIES = 9, 7
 _SQUARE_M = 2.2
-_HIPS = (LANDMARK["left_hip"], LANDMARK["right_hip"])
 _FARTHEST = 4.0  # squares, focal lengths, m: what lies farther is a network's mistake
 # Landmarks of a part: face; shoulders, elbows, hands, hips, knees, feet, left and right.
 PARTS: tuple[tuple[int, ...], ...] = (
@@ -45,15 +44,19 @@ class RegressorConfig:
     stem: int = option(
         0, "hidden width of a perceptron over all landmarks that the tokens start from; 0: none", "N", low=0
     )
-    feedback: int = option(512, "hidden width of the look at a first pose; 0: none", "N", low=0)
     image_channels: int = option(0, "of the image features, 0: the network sees none", "N", low=0)
     image_places: int = option(64, "of the image features", "N", low=1)
     slot_width: int = option(64, "entries from which a pose token's logits come", "N", low=1)
+    tokenized: bool = option(True, "pose tokens come before the rotations; off: they are told at once, to train faster")
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
 
 
 class TokenRegressor(nn.Module):
-    """One frame of a person -> tokens (B, 26, D) of 24 joints, shape and camera."""
+    """One frame of a person -> tokens (B, 26, D) of 24 joints, shape and camera.
+
+    Everything is seen by a camera that is turned towards the middle of the square, as BlazePose sees it: where in the
+    picture somebody stands does not matter, and its world landmarks are in these axes already.
+    """
 
     part: Tensor
 
@@ -99,24 +102,18 @@ class TokenRegressor(nn.Module):
             shape: (B, 11) what is known of the betas, and how sure that is in [0, 1].
             image: (B, places, channels) features, zeros where there are none.
         """
-        focal, center = camera[:, None, :1], camera[:, None, 1:3]
-        middle, side = roi[:, None, :2], roi[:, None, 2:3].clamp_min(1)
+        R_view = view_rotation(roi, camera)
+        focal, side = camera[:, None, :1], roi[:, None, 2:3].clamp_min(1)
+        plane = seen_from(landmarks_px, camera, R_view)
         seen = visibility[..., None]
         entries = torch.cat(
-            [
-                (landmarks_px[..., :2] - middle) / side,
-                landmarks_px[..., 2:] / side,
-                (landmarks_px[..., :2] - center) / focal,
-                landmarks_world,
-                seen,
-            ],
-            -1,
+            [plane * focal / side, landmarks_px[..., 2:] / side, plane, landmarks_world, seen], -1
         ).clamp(-_FARTHEST, _FARTHEST)
         there = (seen >= 0).to(entries.dtype)
         each = (entries.transpose(0, 1) @ self.landmark).transpose(0, 1) * there + self.missing * (1 - there)
         landmarks = self.part @ each + self.place
-        ray = ((middle - center) / focal)[:, 0].clamp(-_FARTHEST, _FARTHEST)
-        view = torch.cat([ray, torch.log(side / focal)[:, 0].clamp(-6, 3), roi[:, 3:], camera[:, 3:]], -1)
+        size = torch.log(side / focal)[:, 0].clamp(-6, 3)
+        view = torch.cat([R_view[:, :2, 2], _up(camera, R_view), size, roi[:, 3:]], -1)
         extra = torch.stack([self.shape(shape), self.view(view)], 1)
         queries = torch.cat([self.query[:NUM_JOINTS].expand(len(extra), -1, -1), self.query[SHAPE:] + extra], 1)
         if self.stem is not None:
@@ -136,102 +133,90 @@ def _perceptron(entries: int, hidden: int, out: int) -> nn.Module:
     )  # fmt: skip
 
 
-class Feedback(nn.Module):
-    """Lays a first pose over the landmarks and tells the tokens by how much it is off; at first it says nothing.
+def view_rotation(roi: Tensor, camera: Tensor) -> Tensor:
+    """Camera axes from those of a camera that looks at the middle of the square (N, 3, 3), by the shortest turn."""
+    ray = ((roi[:, :2] - camera[:, 1:3]) / camera[:, :1]).clamp(-_FARTHEST, _FARTHEST)
+    x, y, z = F.normalize(F.pad(ray, (0, 1), value=1.0), dim=-1).unbind(-1)
+    k = 1 / (1 + z)
+    rows = [1 - k * x * x, -k * x * y, x, -k * x * y, 1 - k * y * y, y, -x, -y, z]
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
 
-    The first pose comes without a gradient: it learns from its own losses.
+
+def root_in_camera(head: Tensor, roi: Tensor, camera: Tensor) -> Tensor:
+    """The pelvis in camera axes (N, 3) m, from the camera head (N, 3), the square (N, 4) and focal length, centre x, y
+    (N, 3 or more) px. For a camera that looks at the middle of the square the head says by how much (log) the depth
+    differs from that of a square 2.2 m across, and how far from the middle, in sides, the pelvis is.
+    """
+    focal, side = camera[:, :1], roi[:, 2:3].clamp_min(1)
+    depth = _SQUARE_M * focal / side * head[:, :1].clamp(-3, 3).exp()
+    straight = F.pad(head[:, 1:] * side / focal, (0, 1), value=1.0) * depth
+    return (view_rotation(roi, camera) @ straight[..., None])[..., 0]
+
+
+def seen_from(landmarks_px: Tensor, camera: Tensor, R_view: Tensor) -> Tensor:
+    """Picture coordinates over the focal length (N, 33, 2) of landmarks in a camera that is turned by ``R_view``."""
+    rays = (landmarks_px[..., :2] - camera[:, None, 1:3]) / camera[:, None, :1]
+    turned = F.pad(rays.clamp(-_FARTHEST, _FARTHEST), (0, 1), value=1.0) @ R_view
+    return turned[..., :2] / turned[..., 2:].clamp_min(0.1)
+
+
+def _up(camera: Tensor, R_view: Tensor) -> Tensor:
+    """The world's up (N, 3) in the axes of that camera; a pitch that nobody knows is 0."""
+    pitch = camera[:, 3]
+    up = torch.stack([torch.zeros_like(pitch), -pitch.cos(), -pitch.sin()], -1)
+    return (up[:, None] @ R_view)[:, 0]
+
+
+class PoseHeads(nn.Module):
+    """Tokens (B, 26, D) -> a pose. The tokenizer's decoder and codebook do not learn; what they decode a linear head
+    turns further, since people are not always as the codes have them.
     """
 
     level: Tensor
 
-    def __init__(self, config: RegressorConfig) -> None:
-        super().__init__()
-        width, hidden = config.width, config.feedback
-        self.figure = Figure()
-        self.register_buffer("level", torch.tensor([1.0, -1.0, -1.0]), persistent=False)
-        self.difference = nn.Sequential(
-            nn.Linear(_DIFFERENCES * NUM_LANDMARKS, hidden), nn.GELU(), nn.LayerNorm(hidden),
-            nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, NUM_QUERIES * width),
-        )  # fmt: skip
-        last = self.difference[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.block = TransformerBlock(width, config.heads, config.expansion)
-
-    def forward(
-        self,
-        tokens: Tensor,
-        pose: dict[str, Tensor],
-        landmarks_px: Tensor,
-        landmarks_world: Tensor,
-        visibility: Tensor,
-        roi: Tensor,
-        camera: Tensor,
-    ) -> Tensor:
-        """Tokens (B, 26, D) after a look at :class:`PoseHeads`' outputs for them; the rest as :class:`TokenRegressor`
-        takes it."""
-        R, betas, head = (pose[name].detach().float() for name in ("R", "betas", "camera"))
-        points = self.figure(R, betas)[1] * self.level  # camera axes, from the pelvis
-        hips = 0.5 * (points[:, _HIPS[0]] + points[:, _HIPS[1]])[:, None]
-        root = root_in_camera(head, roi, camera)[:, None]
-        there = points + root
-        side = roi[:, None, 2:3].clamp_min(1)
-        px = there[..., :2] / there[..., 2:].clamp_min(0.1) * camera[:, None, :1] + camera[:, None, 1:3]
-        seen = visibility[..., None]
-        entries = torch.cat(
-            [
-                (landmarks_px[..., :2] - px) / side,
-                landmarks_world - (points - hips),
-                (px - roi[:, None, :2]) / side,
-                points[..., 2:],
-                seen,
-            ],
-            -1,
-        ).clamp(-_FARTHEST, _FARTHEST)
-        entries = entries * (seen >= 0)
-        told: Tensor = self.block(tokens + self.difference(entries.flatten(1)).unflatten(1, (NUM_QUERIES, -1)))
-        return told
-
-
-def root_in_camera(camera: Tensor, roi: Tensor, intrinsics: Tensor) -> Tensor:
-    """The pelvis in camera axes (N, 3) m, from the camera head (N, 3), the square (N, 4) and focal length, centre x, y
-    (N, 3 or more) px. The head says by how much (log) the depth differs from that of a square 2.2 m across, and where
-    in the square, in sides, the pelvis is.
-    """
-    focal, side = intrinsics[:, :1], roi[:, 2:3].clamp_min(1)
-    depth = _SQUARE_M * focal / side * camera[:, :1].clamp(-3, 3).exp()
-    plane = (roi[:, :2] + side * camera[:, 1:] - intrinsics[:, 1:3]) / focal
-    return torch.cat([plane, torch.ones_like(depth)], 1) * depth
-
-
-class PoseHeads(nn.Module):
-    """Tokens (B, 26, D) -> a pose. The tokenizer's decoder and codebook do not learn."""
-
     def __init__(self, config: RegressorConfig, tokenizer: PoseTokenizer) -> None:
         super().__init__()
         self.joints, self.each = tokenizer.config.joints, tokenizer.config.tokens // tokenizer.config.joints
-        self.slots = nn.Linear(config.width, self.each * config.slot_width)
-        self.codes = nn.Linear(config.slot_width, tokenizer.config.codes)
-        self.root, self.betas = nn.Linear(config.width, 6), nn.Linear(config.width, NUM_BETAS)
+        self.tokenizer: PoseTokenizer | None = None
+        if config.tokenized:
+            self.slots = nn.Linear(config.width, self.each * config.slot_width)
+            self.codes = nn.Linear(config.slot_width, tokenizer.config.codes)
+            self.tokenizer = tokenizer.requires_grad_(False)
+        self.root, self.turn, self.betas = (nn.Linear(config.width, entries) for entries in (6, 6, NUM_BETAS))
         self.camera, self.contact = nn.Linear(config.width, 3), nn.Linear(config.width, 1)
         with torch.no_grad():
-            for layer in (self.root, self.betas, self.camera):
+            for layer in (self.root, self.turn, self.betas, self.camera):
                 layer.weight.mul_(0.1)
                 layer.bias.zero_()
-            self.root.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
-        self.tokenizer = tokenizer.requires_grad_(False)
+            for layer in (self.root, self.turn):
+                layer.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
+        level = torch.tensor([1.0, -1.0, -1.0])
+        self.register_buffer("level", torch.outer(level, level), persistent=False)  # camera axes <-> level world
 
-    def forward(self, tokens: Tensor) -> dict[str, Tensor]:
-        """{"logits": (B, M, K), "R": (B, 22, 3, 3) pelvis (level-camera world) and body, "betas": (B, 10),
-        "camera": (B, 3) scale and offset in the ROI, "contact": (B, 2) logits of left and right foot}."""
-        body = tokens[:, 1 : 1 + self.joints]
-        logits = self.codes(self.slots(body).unflatten(-1, (self.each, -1)).flatten(1, 2))
-        root = columns6d_to_matrix(self.root(tokens[:, 0]))[:, None]
-        return {
-            "logits": logits,
-            "R": torch.cat([root, self.tokenizer.decode_logits(logits)], 1),
+    def forward(
+        self, tokens: Tensor, roi: Tensor, camera: Tensor, logits_noise: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """A pose.
+
+        Args:
+            tokens: (B, 26, D).
+            roi, camera: (B, 4) each, as :class:`TokenRegressor` takes them.
+            logits_noise: (B, M, K), added to the logits before they are decoded.
+
+        Returns:
+            {"logits": (B, M, K), if tokenized, "R": (B, 22, 3, 3) pelvis (level-camera world) and body, "betas":
+            (B, 10), "camera": (B, 3) see :func:`root_in_camera`, "contact": (B, 2) logits of left and right foot}.
+        """
+        root = view_rotation(roi, camera) * self.level @ columns6d_to_matrix(self.root(tokens[:, 0]))
+        out = {
             "betas": self.betas(tokens[:, SHAPE]),
             "camera": self.camera(tokens[:, CAMERA]),
             "contact": self.contact(tokens[:, 10:12])[..., 0],
         }
+        body = tokens[:, 1 : 1 + self.joints]
+        R = columns6d_to_matrix(self.turn(body))
+        if self.tokenizer is not None:
+            out["logits"] = self.codes(self.slots(body).unflatten(-1, (self.each, -1)).flatten(1, 2))
+            noisy = out["logits"] if logits_noise is None else out["logits"] + logits_noise
+            R = self.tokenizer.decode_logits(noisy) @ R
+        return {"R": torch.cat([root[:, None], R], 1), **out}

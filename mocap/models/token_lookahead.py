@@ -14,6 +14,8 @@ from mocap.clock import Clock
 from mocap.models.token_capture import SEEN, TOKENS, WEIGHTS, estimates, load_part, read_sizes, seen
 from mocap.types import Array, Camera, Frame, Person, PoseEstimate
 
+_AGAIN = ("roi", "camera")
+
 
 @dataclass(frozen=True)
 class _Seen:
@@ -22,7 +24,7 @@ class _Seen:
     t: float  # s
     persons: tuple[Person, ...]
     camera: Camera
-    given: dict[str, Array]  # the network's inputs
+    given: dict[str, Array]  # the network's inputs that its heads need again
     tokens: dict[int, Array]  # track id -> (26, D)
 
 
@@ -47,7 +49,7 @@ class TokenLookahead:
         self._width = sizes["regressor"]["width"]
         frames = self._past + 1 + lookahead
         shapes = {"tokens": (frames, TOKENS, self._width), "t": (frames,), "known": (frames,)}
-        shapes |= {name: shape for name, shape in SEEN.items() if name != "shape"}
+        shapes |= {name: SEEN[name] for name in _AGAIN}
         self._tokens = load_part("CaptureTokens", (), weights, SEEN, ("tokens",), engine, max_people, cache_dir)
         self._window = load_part(
             "CaptureWindow", (self._past,), weights, shapes, ("R", "betas"), engine, max_people, cache_dir
@@ -64,7 +66,8 @@ class TokenLookahead:
         given = seen(persons, camera) if persons else {}
         tokens = self._tokens(given)["tokens"] if persons else np.zeros(0)
         by_id = {person.track_id: one for person, one in zip(persons, tokens, strict=True) if np.isfinite(one).all()}
-        self._waiting.append(_Seen(t, tuple(persons), camera, given, by_id))
+        again = {name: given[name] for name in _AGAIN if persons}
+        self._waiting.append(_Seen(t, tuple(persons), camera, again, by_id))
         return self._next() if len(self._waiting) > self.lookahead else None
 
     def flush(self) -> list[list[PoseEstimate]]:
@@ -88,6 +91,5 @@ class TokenLookahead:
         self._before.append(self._waiting.popleft())
         if not now.persons:
             return []
-        given = {name: value for name, value in now.given.items() if name != "shape"}
-        out = self._window({"tokens": tokens, "t": t, "known": known, **given})
+        out = self._window({"tokens": tokens, "t": t, "known": known, **now.given})
         return estimates(now.persons, now.camera, out)

@@ -26,10 +26,18 @@ class Motion:
         config: how much to smooth.
         skeleton: the shipped one when not given.
         forget_s: an id's state is dropped when it was not seen for longer, s. It has to outlast the tracker's memory.
+        joint_share: of the time constants that the joints' filters get; small for poses that come smooth already.
     """
 
-    def __init__(self, config: MotionConfig, skeleton: Skeleton | None = None, forget_s: float = 2.0) -> None:
-        self._people = People(skeleton or load_skeleton(), stretch_of(config.smoothing))
+    def __init__(
+        self,
+        config: MotionConfig,
+        skeleton: Skeleton | None = None,
+        forget_s: float = 2.0,
+        joint_share: float = 1.0,
+    ) -> None:
+        stretch = stretch_of(config.smoothing)
+        self._people = People(skeleton or load_skeleton(), stretch, joint_share * stretch)
         self._stranger = stranger()
         self._states: dict[int, PeopleState] = {}
         self._ground = Ground()

@@ -91,10 +91,10 @@ class Placed:
 class People:
     """Places and smooths persons; none depends on the others but through the ground."""
 
-    def __init__(self, skeleton: Skeleton, stretch: float) -> None:
+    def __init__(self, skeleton: Skeleton, stretch: float, joint_stretch: float) -> None:
         self._skeleton, self._stretch = skeleton, stretch
         self._anchors = load_landmark_anchors()
-        self._rotations = joint_filter(stretch)
+        self._rotations = joint_filter(joint_stretch)
         self._root = VectorFilter(_ROOT_MIN_CUTOFF, _ROOT_BETA, stretch)
         self._feet = FootContact(stretch)
 

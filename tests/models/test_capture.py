@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mocap.errors import MocapError
 from mocap.models.capture import (
-    LOOKED_AT,
     CaptureNetwork,
     CaptureNetworkConfig,
     CaptureStep,
@@ -19,13 +18,13 @@ from mocap.models.capture import (
     load_capture,
     save_capture,
 )
-from mocap.models.regressor import RegressorConfig, root_in_camera
+from mocap.models.regressor import RegressorConfig, root_in_camera, seen_from, view_rotation
 from mocap.models.temporal import TemporalConfig
 from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig, save_tokenizer
 
 TOKENIZER = TokenizerConfig(tokens=42, codes=16, code_dim=2, width=12, per_joint=True)
 CONFIG = CaptureNetworkConfig(
-    RegressorConfig(width=16, depth=1, heads=2, feedback=12, slot_width=8, tokenizer=TOKENIZER),
+    RegressorConfig(width=16, depth=1, heads=2, slot_width=8, tokenizer=TOKENIZER),
     TemporalConfig(width=16, depth=2, heads=2, window=4),
 )
 CLIPS, FRAMES = 3, 6
@@ -40,9 +39,7 @@ def network() -> CaptureNetwork:
     torch.manual_seed(0)
     network = CaptureNetwork(CONFIG, PoseTokenizer(TOKENIZER)).eval()
     with torch.no_grad():
-        # Fresh blocks are the identity, and the look at the first pose says nothing.
-        for part in (network.regressor.blocks, network.temporal, network.heads.feedback):
-            assert part is not None
+        for part in (network.regressor.blocks, network.temporal):  # fresh ones are the identity
             for parameter in part.parameters():
                 parameter.add_(0.2 * torch.randn_like(parameter))
     return network
@@ -75,17 +72,17 @@ def differs(
     network: CaptureNetwork, one: Seen, other: Seen, causal: Tensor, known: Tensor = KNOWN
 ) -> list[tuple[int, int]]:
     """Clip and frame of the poses in which two inputs make a difference."""
-    first, second = (network(given, T, known, causal)[-1]["R"].unflatten(0, (CLIPS, FRAMES)) for given in (one, other))
+    first, second = (network(given, T, known, causal)["R"].unflatten(0, (CLIPS, FRAMES)) for given in (one, other))
     far = (first - second).abs().amax((2, 3, 4)) > 1e-6
     return [(int(clip), int(frame)) for clip, frame in far.nonzero()]
 
 
 @torch.no_grad()
 def test_without_time_no_frame_knows_of_another(network: CaptureNetwork) -> None:
-    whole, other = (network(given)[-1]["R"] for given in (seen(), changed_at(1, 2)))
+    whole, other = (network(given)["R"] for given in (seen(), changed_at(1, 2)))
     apart = (whole - other).abs().amax((1, 2, 3)) > 1e-6
     assert apart.nonzero().flatten().tolist() == [FRAMES + 2]
-    part = network({name: value[4:9] for name, value in seen().items()})[-1]["R"]
+    part = network({name: value[4:9] for name, value in seen().items()})["R"]
     torch.testing.assert_close(part, whole[4:9], rtol=0, atol=1e-5)
 
 
@@ -104,26 +101,23 @@ def test_nobody_looks_at_a_frame_in_which_nobody_is_seen(network: CaptureNetwork
     lost = seen()
     lost["visibility"][FRAMES + 2] = -1
     with torch.no_grad():
-        outs = network(lost, T, known, CAUSAL)
-    assert all(torch.isfinite(part).all() for out in outs for part in out.values())
+        out = network(lost, T, known, CAUSAL)
+    assert all(torch.isfinite(part).all() for part in out.values())
 
 
 @torch.no_grad()
 def test_untrained_parts_change_nothing() -> None:
     network = CaptureNetwork(CONFIG, PoseTokenizer(TOKENIZER)).eval()
     alone, clip = network(seen()), network(seen(), T, KNOWN, BOTH)
-    assert len(alone) == len(clip) == 2
-    for name, value in alone[0].items():
-        for other in (alone[1], *clip):
-            torch.testing.assert_close(other[name], value)
+    for name, value in alone.items():
+        torch.testing.assert_close(clip[name], value)
 
 
 def test_all_but_the_tokenizer_learns(network: CaptureNetwork) -> None:
     network.zero_grad()
     given = seen()
     given["visibility"][0, 0] = -1
-    outs = network(given, T, KNOWN, CAUSAL)
-    values = [part for out in outs for part in out.values()]
+    values = network(given, T, KNOWN, CAUSAL).values()
     sum((part.square() * torch.arange(part[0].numel()).view(part[0].shape)).sum() for part in values).backward()
     still = {name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0}
     assert {name for name in still if "tokenizer" not in name} == set()
@@ -131,24 +125,33 @@ def test_all_but_the_tokenizer_learns(network: CaptureNetwork) -> None:
 
 
 @torch.no_grad()
-def test_the_look_at_the_first_pose_sees_how_far_it_is_off(network: CaptureNetwork) -> None:
-    """The second pose depends on landmarks that the tokens, here always the same, know nothing of."""
+def test_without_tokens_the_rotations_are_told_at_once(network: CaptureNetwork) -> None:
+    config = replace(CONFIG, regressor=replace(CONFIG.regressor, tokenized=False))
+    at_once = CaptureNetwork(config, PoseTokenizer(TOKENIZER)).eval()
+    at_once.load_state_dict(
+        {name: value for name, value in network.state_dict().items() if "turn" in name}, strict=False
+    )
     tokens, given = torch.randn(CLIPS * FRAMES, 26, 16, generator=torch.Generator().manual_seed(0)), seen()
-    first, second = network.heads(tokens, given)
-    for name in LOOKED_AT[:3]:
-        again = network.heads(tokens, {**given, name: seen(seed=1)[name]})
-        assert torch.equal(again[0]["R"], first["R"])
-        assert (again[1]["R"] - second["R"]).abs().amax((1, 2, 3)).min() > 1e-7, name
-    lost = {**given, "visibility": torch.full_like(given["visibility"], -1.0)}
-    other = {**lost, "landmarks_px": seen(seed=1)["landmarks_px"]}
-    assert torch.equal(network.heads(tokens, lost)[1]["R"], network.heads(tokens, other)[1]["R"])
-    without = CaptureNetwork(replace(CONFIG, regressor=replace(CONFIG.regressor, feedback=0)), PoseTokenizer(TOKENIZER))
-    assert len(without(given)) == 1
+    out, whole = (n.heads(tokens, given["roi"], given["camera"]) for n in (at_once, network))
+    assert set(whole) - set(out) == {"logits"}
+    assert network.heads.tokenizer is not None
+    decoded = network.heads.tokenizer.decode_logits(whole["logits"])
+    torch.testing.assert_close(whole["R"][:, 1:], decoded @ out["R"][:, 1:])
+
+
+@torch.no_grad()
+def test_noise_on_the_logits_moves_the_body_alone(network: CaptureNetwork) -> None:
+    tokens, given = torch.randn(CLIPS * FRAMES, 26, 16, generator=torch.Generator().manual_seed(0)), seen()
+    plain = network.heads(tokens, given["roi"], given["camera"])
+    noise = torch.randn(plain["logits"].shape, generator=torch.Generator().manual_seed(1))
+    noisy = network.heads(tokens, given["roi"], given["camera"], noise)
+    assert torch.equal(noisy["R"][:, 0], plain["R"][:, 0])
+    assert (noisy["R"] - plain["R"])[:, 1:].abs().amax((1, 2, 3)).min() > 1e-4
 
 
 @torch.no_grad()
 def test_frame_by_frame_is_the_causal_clip(network: CaptureNetwork) -> None:
-    expected = network(seen(), T, KNOWN, CAUSAL)[-1]
+    expected = network(seen(), T, KNOWN, CAUSAL)
     step, frames = CaptureStep(network), {name: v.unflatten(0, (CLIPS, FRAMES)) for name, v in seen().items()}
     memory = step.temporal.start(CLIPS, 26)
     for frame in range(FRAMES):
@@ -162,20 +165,21 @@ def test_frame_by_frame_is_the_causal_clip(network: CaptureNetwork) -> None:
 @torch.no_grad()
 def test_a_window_is_a_clip_seen_to_both_sides(network: CaptureNetwork) -> None:
     place = 2
-    expected = network(seen(), T, KNOWN, BOTH)[-1]["R"].unflatten(0, (CLIPS, FRAMES))[:, place]
+    expected = network(seen(), T, KNOWN, BOTH)["R"].unflatten(0, (CLIPS, FRAMES))[:, place]
     tokens = CaptureTokens(network)(**seen())["tokens"].unflatten(0, (CLIPS, FRAMES))
-    looked_at = {name: seen()[name].unflatten(0, (CLIPS, FRAMES))[:, place] for name in LOOKED_AT}
-    out = CaptureWindow(network, place)(tokens, T, KNOWN.float(), **looked_at)
+    now = {name: seen()[name].unflatten(0, (CLIPS, FRAMES))[:, place] for name in ("roi", "camera")}
+    out = CaptureWindow(network, place)(tokens, T, KNOWN.float(), **now)
     torch.testing.assert_close(out["R"], expected, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
 def test_a_file_gives_the_same_network(network: CaptureNetwork, tmp_path: Path) -> None:
-    save_tokenizer(network.heads.heads.tokenizer, tmp_path / "tokenizer.npz", {})
+    assert network.heads.tokenizer is not None
+    save_tokenizer(network.heads.tokenizer, tmp_path / "tokenizer.npz", {})
     save_capture(network, tmp_path / "capture.npz", {"note": 1})
     again = load_capture(tmp_path / "capture.npz", tmp_path / "tokenizer.npz")
     assert again.config == network.config
-    out, expected = (n(seen(), T, KNOWN, BOTH)[-1] for n in (again, network))
+    out, expected = (n(seen(), T, KNOWN, BOTH) for n in (again, network))
     torch.testing.assert_close(out["betas"], expected["betas"], rtol=0.01, atol=0.01)  # half precision
     assert config_of(asdict(CONFIG), "here") == CONFIG
     other = replace(TOKENIZER, codes=32)
@@ -187,21 +191,43 @@ def test_a_file_gives_the_same_network(network: CaptureNetwork, tmp_path: Path) 
 
 
 def test_the_pelvis_is_where_the_head_points() -> None:
+    """Seen by a camera that is turned to the square's middle."""
     generator = torch.Generator().manual_seed(0)
-    camera = 0.3 * torch.randn(50, 3, generator=generator)
+    head = 0.3 * torch.randn(50, 3, generator=generator)
     roi = torch.tensor([600.0, 300, 400, 0.3]) + 50 * torch.randn(50, 4, generator=generator)
-    intrinsics = torch.tensor([800.0, 640, 360, 0.1]) + 20 * torch.randn(50, 4, generator=generator)
-    p = root_in_camera(camera, roi, intrinsics)
-    px = p[:, :2] / p[:, 2:] * intrinsics[:, :1] + intrinsics[:, 1:3]
-    torch.testing.assert_close((px - roi[:, :2]) / roi[:, 2:3], camera[:, 1:], rtol=1e-3, atol=1e-4)
-    across = p[:, 2] * roi[:, 2] / intrinsics[:, 0]  # what the square spans at the pelvis, m
-    torch.testing.assert_close(across, 2.2 * camera[:, 0].exp())
+    camera = torch.tensor([800.0, 640, 360, 0.1]) + 20 * torch.randn(50, 4, generator=generator)
+    R = view_rotation(roi, camera)
+    torch.testing.assert_close(R @ R.mT, torch.eye(3).expand(50, 3, 3), rtol=0, atol=1e-5)
+    ray = torch.cat([(roi[:, :2] - camera[:, 1:3]) / camera[:, :1], torch.ones(50, 1)], 1)
+    torch.testing.assert_close(R[..., 2], ray / ray.norm(dim=1, keepdim=True))
+    p = (R.mT @ root_in_camera(head, roi, camera)[..., None])[..., 0]
+    scale = camera[:, :1] / roi[:, 2:3]
+    torch.testing.assert_close(p[:, :2] / p[:, 2:] * scale, head[:, 1:], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(p[:, 2] / scale[:, 0], 2.2 * head[:, 0].exp())
+
+
+def test_where_in_the_picture_somebody_stands_does_not_matter() -> None:
+    """A camera that turns about its own middle: the landmarks lie as far from the square's middle as before."""
+    camera = torch.tensor([[900.0, 640, 360, 0.0]])
+    px = torch.cat([700 + 60 * torch.randn(33, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(33, 1)], 1)
+    turn = view_rotation(torch.tensor([[200.0, 250, 1, 0]]), camera)[0]
+
+    def turned(points: Tensor) -> Tensor:
+        rays = torch.cat([(points[:, :2] - camera[0, 1:3]) / 900, torch.ones(len(points), 1)], 1) @ turn.mT
+        return torch.cat([rays[:, :2] / rays[:, 2:] * 900 + camera[0, 1:3], points[:, 2:]], 1)
+
+    middle, offsets = torch.tensor([[700.0, 690, 0]]), []
+    for points, at in ((px, middle), (turned(px), turned(middle))):
+        roi = torch.cat([at[:, :2], torch.tensor([[300.0, 0]])], 1)
+        offsets.append(seen_from(points[None], camera, view_rotation(roi, camera)).norm(dim=-1))
+    torch.testing.assert_close(offsets[1], offsets[0], rtol=1e-3, atol=1e-4)
 
 
 def test_a_head_that_says_nothing_puts_the_pelvis_on_the_squares_axis() -> None:
     roi = torch.tensor([[640.0, 360, 440, 0.0], [840, 360, 440, 0]])
-    p = root_in_camera(torch.zeros(2, 3), roi, torch.tensor([[800.0, 640, 360]]).expand(2, 3))
-    torch.testing.assert_close(p, torch.tensor([[0.0, 0, 4], [1, 0, 4]]))
+    p = root_in_camera(torch.zeros(2, 3), roi, torch.tensor([[800.0, 640, 360, 0]]).expand(2, 4))
+    aside = 4 / 17**0.5
+    torch.testing.assert_close(p, torch.tensor([[0.0, 0, 4], [aside, 0, 4 * aside]]))
 
 
 def test_no_depth_is_so_wrong_that_it_is_behind_the_camera() -> None:

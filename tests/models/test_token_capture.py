@@ -69,7 +69,7 @@ def offline(weights: Path, times: Sequence[float], seeds: Sequence[int], causal:
     parts = [seen([person(seed)], CAMERA) for seed in seeds]
     given = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
     t, known = torch.tensor([times], dtype=torch.float32), torch.ones(1, len(times), dtype=torch.bool)
-    out = load_capture(weights)(given, t, known, torch.full((1,), causal))[-1]
+    out = load_capture(weights)(given, t, known, torch.full((1,), causal))
     return np.asarray(out["R"].numpy())
 
 

@@ -155,6 +155,20 @@ def test_smoothing_0_root_is_the_measured_one() -> None:
     assert np.isfinite(first).all()
 
 
+def test_joints_that_come_smooth_keep_less_of_the_smoothing() -> None:
+    """Less of the jitter goes, and the smaller the share the nearer the poses stay to what came in."""
+    off = []
+    for share in (1.0, 0.1, 0.0):
+        motion = Motion(MotionConfig(smoothing=1.0), joint_share=share)
+        out = play(motion, stand(), pitched_camera(0), clock(3), Noise(rotation_deg=5, landmarks_px=5))
+        R, p = (np.array([getattr(pose, name) for pose, _ in out[30:]]) for name in ("R_parent_joint", "p_world_root"))
+        jitter = geodesic_angle(R[1:], R[:-1])[:, 1:].mean()
+        off.append((jitter, np.abs(np.diff(p, axis=0)).mean()))
+    jitter, path = np.array(off).T
+    assert jitter[0] < 0.4 * jitter[1] < 0.4 * jitter[2]
+    assert path.max() < 2 * path[0]  # the root is smoothed as before; where it is depends on the joints
+
+
 def test_constant_input_is_a_fixed_point() -> None:
     out = play(Motion(MotionConfig(smoothing=1.0)), stand(20), pitched_camera(-5), clock(6))
     a, b = out[-60][0], out[-1][0]

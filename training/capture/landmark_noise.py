@@ -9,6 +9,7 @@ a frame together, and for clips whole stretches, so that errors keep their corre
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -208,13 +209,18 @@ def load(path: Path) -> LandmarkNoise:
     """What :func:`save` wrote.
 
     Raises:
-        MocapError: it is not there.
+        MocapError: it is not there, or damaged.
     """
     if not path.is_file():
         raise MocapError(f"expected the noise of landmarks in {path}, found nothing. Run: python -m training.fit_noise")
-    state = torch.load(path, weights_only=True)
-    model = LandmarkNoise(len(state["single"]), *state["clips"].shape[:2])
-    model.load_state_dict(state)
+    try:
+        state = torch.load(path, weights_only=True)
+        model = LandmarkNoise(len(state["single"]), *state["clips"].shape[:2])
+        model.load_state_dict(state)
+    except (RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise MocapError(
+            f"{path}: expected the noise of landmarks, found another file. Run: python -m training.fit_noise"
+        ) from error
     return model.eval()
 
 

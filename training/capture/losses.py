@@ -40,11 +40,14 @@ class CaptureLossWeights:
 
 
 class CaptureLoss(nn.Module):
-    """Compares the heads' outputs with the truth."""
+    """Compares the heads' outputs with the truth; has to be on their device."""
+
+    level: Tensor
 
     def __init__(self, weights: CaptureLossWeights, tokenizer: PoseTokenizer, vertices: int = 96) -> None:
         super().__init__()
         self.weights, self.figure, self.body = weights, Figure(), load_body()
+        self.register_buffer("level", FLIP_YZ, persistent=False)
         generator = torch.Generator().manual_seed(0)
         self.at = torch.randperm(self.body.num_vertices, generator=generator)[:vertices]
         self.tokenizer = tokenizer
@@ -73,10 +76,10 @@ class CaptureLoss(nn.Module):
         R, betas = out["R"].float(), out["betas"].float()
         joints, landmarks = self.figure(R, betas)
         true = torch.cat([truth.p_camera_joint, truth.p_camera_landmark], 1)
-        true = (true - truth.p_camera_joint[:, :1]) @ FLIP_YZ
+        true = (true - truth.p_camera_joint[:, :1]) @ self.level
         points = torch.cat([joints, landmarks], 1)
         root = root_in_camera(out["camera"].float(), seen["roi"], seen["camera"])
-        picture, true_picture = _in_square(points @ FLIP_YZ + root[:, None], truth, seen)
+        picture, true_picture = _in_square(points @ self.level + root[:, None], truth, seen)
         some = slice(None, None, _SOME)
         terms = {
             "rotation": mean((R[:, 1:] - truth.R[:, 1:]).abs()),
@@ -87,8 +90,9 @@ class CaptureLoss(nn.Module):
             # Where nobody is seen there is no square either.
             "picture": mean((picture - true_picture).abs().clamp_max(2) * looked[:, None, None]),
             "betas": mean((betas - truth.betas).square()),
-            "tokens": self._tokens(out["logits"][some], truth.R[some, 1:], share[some]),
         }
+        if "logits" in out:
+            terms["tokens"] = self._tokens(out["logits"][some], truth.R[some, 1:], share[some])
         if t is not None:
             terms |= self._moving(points, true, out["contact"].float(), truth, there, t)
         loss = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()

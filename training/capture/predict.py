@@ -13,7 +13,7 @@ from torch import Tensor
 from mocap.assets import asset_path
 from mocap.body.torch_kinematics import with_hands
 from mocap.models.capture import CaptureNetwork, config_of, load_capture
-from mocap.models.tokenizer import load_tokenizer
+from mocap.models.tokenizer import PoseTokenizer, load_tokenizer
 from training.evaluation.track import Answer, Track
 from training.harness import load_weights
 
@@ -21,8 +21,9 @@ Mode = Literal["frame", "causal", "lookahead", "full"]
 LOOKAHEAD = 4  # frames
 
 
-def load_network(path: Path) -> CaptureNetwork:
-    """From the product's weights (.npz), or from a checkpoint of ``training.train_capture`` (its averaged weights).
+def load_network(path: Path, tokenizer: PoseTokenizer | None = None) -> CaptureNetwork:
+    """From the product's weights (.npz), or from a checkpoint of ``training.train_capture`` (its averaged weights), the
+    latter with the shipped tokenizer or another.
 
     Raises:
         MocapError: the file is missing, or something else.
@@ -30,7 +31,7 @@ def load_network(path: Path) -> CaptureNetwork:
     if path.suffix == ".npz" or not path.is_file():
         return load_capture(path)
     sizes: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)["network"]
-    network = CaptureNetwork(config_of(sizes, str(path)), load_tokenizer(asset_path("tokenizer_live.npz")))
+    network = CaptureNetwork(config_of(sizes, str(path)), tokenizer or load_tokenizer(asset_path("tokenizer_live.npz")))
     load_weights(path, network, sizes)
     return network.eval()
 
@@ -61,13 +62,13 @@ def predict(
     elif mode != "frame":
         causal = torch.full((1,), mode == "causal")
         tokens = network.temporal(tokens[None], t[None], known[None], causal)[0]
-    out = network.heads(tokens, seen)[-1]
-    R = out["R"]
+    noise = None
     if logits_noise:
+        sizes = network.config.regressor.tokenizer
         generator = torch.Generator().manual_seed(0)
-        noise = logits_noise * torch.randn(out["logits"].shape, generator=generator)
-        R = torch.cat([R[:, :1], network.heads.heads.tokenizer.decode_logits(out["logits"] + noise)], 1)
-    answer = Answer(with_hands(R).double().numpy(), out["betas"].double().numpy())
+        noise = logits_noise * torch.randn(len(tokens), sizes.tokens, sizes.codes, generator=generator)
+    out = network.heads(tokens, seen["roi"], seen["camera"], noise)
+    answer = Answer(with_hands(out["R"]).double().numpy(), out["betas"].double().numpy())
     if mode == "frame":  # nothing to go by where nobody is seen
         answer.R_parent_joint[~track.seen], answer.betas[~track.seen] = np.nan, np.nan
     return answer

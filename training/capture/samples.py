@@ -11,13 +11,15 @@ from mocap.body.skeleton import JOINT
 from mocap.body.torch_figure import Figure
 from mocap.config import option
 from training.capture.landmark_noise import LandmarkNoise
-from training.capture.truth import FLIP_YZ, Seen, Truth
+from training.capture.truth import FLIP_YZ, SWAP_LANDMARKS, Seen, Truth
 from training.datasets.corpus import Corpus
 from training.datasets.mixture import Poses
 from training.datasets.windows import Windows
 from training.synthesis.people import turned_to
 from training.synthesis.views import ViewConfig, Views, random_headings, random_views
 
+_LIMBS = torch.zeros(3, 33, dtype=torch.bool)  # all landmarks, those of the arms, of the legs
+_LIMBS[0], _LIMBS[1, 11:23], _LIMBS[2, 23:] = True, True, True
 _LEG = [JOINT["pelvis"], JOINT["left_hip"], JOINT["left_knee"], JOINT["left_ankle"]]
 
 
@@ -31,6 +33,9 @@ class Knowledge:
     with_shape: float = option(0.5, "share with a notion of the person's shape", "SHARE", low=0, high=1)
     with_pitch: float = option(0.5, "share with the camera's pitch known", "SHARE", low=0, high=1)
     focal: float = option(0.1, "standard deviation of the log of the error of the focal length", "SD", low=0)
+    exchanged: float = option(
+        0.1, "share of clips with left and right exchanged for a while (all, arms or legs)", "SHARE", low=0, high=1
+    )
     mirror: float = option(0.5, "share seen in a mirror", "SHARE", low=0, high=1)
 
 
@@ -44,6 +49,8 @@ def inputs(
         return (torch.rand(count, generator=generator) < share).repeat_interleave(frames)
 
     px, world, visibility = seen.landmarks_px.clone(), seen.landmarks_world, seen.visibility
+    if frames > 1:
+        px, world, visibility = _exchanged(px, world, visibility, some(knowledge.exchanged), frames, generator)
     px[..., 2].masked_fill_(some(knowledge.without_depth)[:, None], 0)
     world = world.masked_fill(some(knowledge.without_world)[:, None, None], 0)
     lost = torch.rand(len(truth), 33, generator=generator) < torch.rand(len(truth), 1, generator=generator)
@@ -64,6 +71,24 @@ def inputs(
         "camera": torch.stack([focal, *(0.5 * truth.size_px.T), pitch], 1),
         "shape": torch.cat([betas * (sure > 0), sure], 1),
     }
+
+
+def _exchanged(
+    px: Tensor, world: Tensor, visibility: Tensor, clips: Tensor, frames: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What BlazePose says of N frames with left and right exchanged, in a stretch of the ``clips`` (N,) bool."""
+    count = len(px) // frames
+    first, last = (frames * torch.rand(2, count, 1, generator=generator)).sort(0).values
+    number = torch.arange(frames)
+    during = ((number >= first.floor()) & (number <= last)).flatten() & clips
+    limbs = _LIMBS[torch.randint(len(_LIMBS), (count,), generator=generator)].repeat_interleave(frames, 0)
+    which = during[:, None] & limbs
+    wide = which[..., None]
+    return (
+        torch.where(wide, px[:, SWAP_LANDMARKS], px),
+        torch.where(wide, world[:, SWAP_LANDMARKS], world),
+        torch.where(which, visibility[:, SWAP_LANDMARKS], visibility),
+    )
 
 
 class Stream:

@@ -56,6 +56,10 @@ class Truth:
     def __getitem__(self, rows: Tensor | slice) -> Truth:
         return Truth(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def to(self, device: torch.device) -> Truth:
+        """On another device."""
+        return Truth(*(getattr(self, field.name).to(device) for field in fields(self)))
+
     @staticmethod
     def join(parts: list[Truth]) -> Truth:
         """One after the other."""

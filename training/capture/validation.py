@@ -14,7 +14,7 @@ from training.capture.shards import Shards
 from training.capture.truth import FLIP_YZ
 from training.metrics import acceleration_error, mpjpe, pa_mpjpe, rotation_error
 
-PLAIN = Knowledge(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)  # everything but shape and pitch
+PLAIN = Knowledge(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)  # everything but shape and pitch
 _BATCH = 512
 
 
@@ -24,19 +24,22 @@ def errors_mm(model: CaptureNetwork, shards: Shards, figure: Figure, clip: bool)
     the error of the acceleration, m/s², causal.
     """
     outs, frames = [], shards.clip_frames if clip else 1
+    device = next(model.parameters()).device
     given = inputs(shards.truth, shards.seen, PLAIN, frames, torch.Generator().manual_seed(0))
     t = torch.arange(frames) / 30.0
     each = max(1, _BATCH // frames) * frames
     for first in range(0, len(shards), each):
-        part = {name: value[first : first + each] for name, value in given.items()}
+        part = {name: value[first : first + each].to(device) for name, value in given.items()}
         count = len(part["roi"]) // frames
         if clip:
             known = shards.seen.there[first : first + each].unflatten(0, (count, frames))
-            out = model(part, t.expand(count, -1), known, torch.ones(count, dtype=torch.bool))[-1]
+            causal = torch.ones(count, dtype=torch.bool)
+            out = model(part, t.expand(count, -1).to(device), known.to(device), causal.to(device))
         else:
-            out = model(part)[-1]
-        joints, _ = figure(out["R"].float(), out["betas"].float())
-        outs.append((joints, out["R"].float()))
+            out = model(part)
+        R = out["R"].float().cpu()
+        joints, _ = figure(R, out["betas"].float().cpu())
+        outs.append((joints, R))
     joints, R = (torch.cat([part[n] for part in outs]) for n in (0, 1))
     true = (shards.truth.p_camera_joint - shards.truth.p_camera_joint[:, :1]) @ FLIP_YZ
     there = shards.seen.there

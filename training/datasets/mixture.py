@@ -10,7 +10,7 @@ from training.datasets.corpus import Corpus
 
 # Three quarters of the distinct poses are limbs of one put to the trunk of another: they keep a network from learning
 # whole bodies by heart, but too many of them make it bad at bodies as they are.
-_SHARES = {"recorded": 0.45, "scripted": 0.25, "recombined": 0.15, "recombined_pose": 0.15}
+_SHARES = {"recorded": 0.55, "scripted": 0.25, "recombined": 0.1, "recombined_pose": 0.1}
 
 
 def sort_of(corpus: Corpus, clips: NDArray[np.int64]) -> NDArray[np.str_]:

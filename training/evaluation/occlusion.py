@@ -23,7 +23,7 @@ from training.evaluation.track import Array, System
 from training.evaluation.truth import Clip, Truth, project
 from training.evaluation.watching import SMOOTHED
 from training.synthesis.pairs import PairMaker
-from training.synthesis.people import People
+from training.synthesis.rows import seen_rows, truth_rows
 from training.synthesis.scenery import Scenery
 
 Image = NDArray[np.uint8]
@@ -45,7 +45,7 @@ class Shot:
 
     def seen_as(self, seen: Observation | None) -> Clip:
         """The clip of one frame in which the network saw this."""
-        return clip_of(self.name, {**self.arrays, **_seen_arrays(seen, self.scale)})
+        return clip_of(self.name, {**self.arrays, **seen_rows([None if seen is None else (seen, self.scale)])})
 
 
 def shots(maker: PairMaker, count: int, seed: int = 0) -> Iterator[Shot]:
@@ -56,26 +56,10 @@ def shots(maker: PairMaker, count: int, seed: int = 0) -> Iterator[Shot]:
         pair = maker.frame(people, index, scenery, np.random.default_rng([seed, index]))
         if pair is None:
             continue
-        arrays, name = truth_arrays(people, index), f"render_{seed}/{index}"
-        clip = clip_of(name, {**arrays, **_seen_arrays(pair.seen, pair.scale)})
+        arrays, name = truth_rows(people, [index]), f"render_{seed}/{index}"
+        clip = clip_of(name, {**arrays, **seen_rows([(pair.seen, pair.scale)])})
         if clip.truth.scored.all():
             yield Shot(name, pair.picture, pair.scale, pair.seen.roi, arrays, clip)
-
-
-def truth_arrays(people: People, index: int) -> dict[str, Array]:
-    """One of the people as a row (1, ...) of a shard."""
-    one = slice(index, index + 1)
-    views = people.views.at(one)
-    tensors = {
-        "R": people.R_parent_joint[one],
-        "betas": people.betas[one],
-        "p_camera_joint": views.to_camera(people.p_world_joint[one]),
-        "size_px": views.size_px,
-        "focal_px": views.focal_px,
-        "R_camera_world": views.R_camera_world,
-        "p_world_camera": views.p_world_camera,
-    }
-    return {name: tensor.double().numpy() for name, tensor in tensors.items()}
 
 
 def look(landmarker: engines.Engine, picture: Image, roi: Roi) -> Observation | None:
@@ -214,16 +198,3 @@ def _growth(pairs: list[tuple[Outcome, Outcome]], tried: int) -> dict[str, dict[
         for name in after
         if name != SMOOTHED
     }
-
-
-def _seen_arrays(seen: Observation | None, scale: float) -> dict[str, Array]:
-    """One row (1, ...) of a shard: what was seen, in the camera's pixels; zeros for nobody."""
-    shapes = {"landmarks_px": (33, 3), "landmarks_world": (33, 3), "visibility": (33,), "roi": (4,), "score": ()}
-    arrays = {name: np.zeros((1, *shape)) for name, shape in shapes.items()}
-    if seen is not None:
-        arrays["landmarks_px"][0] = seen.landmarks_px * scale
-        arrays["landmarks_world"][0] = seen.landmarks_world
-        arrays["visibility"][0] = seen.visibility
-        arrays["roi"][0] = [*(scale * np.array([*seen.roi.center_px, seen.roi.size_px])), seen.roi.rotation]
-        arrays["score"][0] = seen.score
-    return arrays

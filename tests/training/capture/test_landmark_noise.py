@@ -239,6 +239,11 @@ def test_a_file_gives_the_same_noise(tmp_path: Path) -> None:
 def test_files_that_are_not_there_and_shards_of_the_wrong_sort(tmp_path: Path) -> None:
     with pytest.raises(MocapError, match=r"training\.fit_noise"):
         load(tmp_path / "none.pt")
+    (tmp_path / "broken.pt").write_bytes(b"not a file of torch")
+    torch.save({"single": torch.zeros(3)}, tmp_path / "other.pt")
+    for name in ("broken.pt", "other.pt"):
+        with pytest.raises(MocapError, match=rf"{name}: expected the noise of landmarks.*training\.fit_noise"):
+            load(tmp_path / name)
     singles = shards(10, 1, torch.zeros(235))
     with pytest.raises(MocapError, match="expected single frames and clips, found clips of 1 and 1 frames"):
         fit(singles, singles, steps=1)

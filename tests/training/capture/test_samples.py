@@ -11,7 +11,7 @@ from mocap.body.skeleton import JOINT
 from mocap.body.torch_figure import Figure
 from tests.training.small_corpus import write_small_corpus
 from training.capture.samples import Knowledge, Stream, inputs
-from training.capture.truth import Truth
+from training.capture.truth import SWAP_LANDMARKS, Truth
 from training.capture.validation import PLAIN
 from training.datasets.corpus import Corpus
 
@@ -70,7 +70,7 @@ def test_shares_of_one_leave_out_all() -> None:
 
 
 def test_what_a_clip_knows_it_knows_in_all_of_its_frames() -> None:
-    half = Knowledge(0.5, 0.5, 0.5, 0.5, 0.5, 0.1, 0.5)
+    half = Knowledge(0.5, 0.5, 0.5, 0.5, 0.5, 0.1, 0.0, 0.5)
     found = given(half)
     world = by_clip(found["landmarks_world"].flatten(1).any(1))
     depth = by_clip(found["landmarks_px"][..., 2].any(1))
@@ -87,8 +87,25 @@ def test_what_a_clip_knows_it_knows_in_all_of_its_frames() -> None:
     assert (world[:, 0] != depth[:, 0]).any()  # one does not tell the other
 
 
+def test_left_and_right_are_exchanged_for_a_while() -> None:
+    found = given(replace(PLAIN, exchanged=1.0))
+    kinds = set()
+    for name in ("landmarks_px", "landmarks_world", "visibility"):
+        before, after = getattr(SEEN, name), found[name]
+        swapped = (after != before).flatten(2).any(-1) if after.ndim == 3 else after != before
+        assert torch.equal(after[swapped], before[:, SWAP_LANDMARKS][swapped]), name
+        limbs = [tuple(row.nonzero().flatten().tolist()) for row in swapped]
+        kinds |= {(min(some), max(some)) for some in limbs if some}
+        during = by_clip(swapped.any(1)).int()
+        assert (during.diff(dim=1).abs().sum(1) <= 2).all(), name  # one stretch
+        assert 0.2 < during.float().mean() < 0.7
+    assert kinds == {(1, 32), (11, 22), (23, 32)}
+    alone = given(replace(PLAIN, exchanged=1.0), frames=1)
+    assert torch.equal(alone["visibility"], SEEN.visibility)
+
+
 def test_frames_that_are_unrelated_know_each_their_own() -> None:
-    found = given(Knowledge(0.5, 0.5, 0.5, 1.0, 0.5, 0.1, 0.5), frames=1)
+    found = given(Knowledge(0.5, 0.5, 0.5, 1.0, 0.5, 0.1, 0.0, 0.5), frames=1)
     world = by_clip(found["landmarks_world"].flatten(1).any(1))
     assert (world != world[:, :1]).any()
     assert len(found["shape"].unique(dim=0)) == len(TRUTH)
