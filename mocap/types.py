@@ -45,6 +45,7 @@ class Camera:
         default_factory=lambda: np.diag([1.0, -1.0, -1.0]).astype(np.float32)
     )
     p_world_camera: Array = field(default_factory=lambda: np.zeros(3, np.float32))  # (3,) m
+    calibrated: bool = False  # whether its place comes of a calibration, and not of a first guess
 
     @property
     def center_px(self) -> tuple[float, float]:

@@ -25,6 +25,7 @@ SHAPE, CAMERA = NUM_JOINTS, NUM_JOINTS + 1  # places of these two after the join
 NUM_QUERIES = NUM_JOINTS + 2
 _LANDMARK_ENTRIES, _VIEW_ENTRIES = 9, 7
 _SQUARE_M = 2.2
+_MOST_PITCH = 1.6  # rad; one that is larger is none
 _FARTHEST = 4.0  # squares, focal lengths, m: what lies farther is a network's mistake
 # Landmarks of a part: face; shoulders, elbows, hands, hips, knees, feet, left and right.
 PARTS: tuple[tuple[int, ...], ...] = (
@@ -98,7 +99,8 @@ class TokenRegressor(nn.Module):
             landmarks_world: (B, 33, 3) m.
             visibility: (B, 33); below 0 the landmark is taken as not there.
             roi: (B, 4) centre x, y and side in px, rotation in rad.
-            camera: (B, 4) focal length, centre x, y in px, pitch in rad (0 where nobody knows it).
+            camera: (B, 4) focal length, centre x, y in px, pitch in rad (how far it looks down; :data:`mocap.models.
+                token_capture.UNKNOWN_PITCH` where nobody knows it).
             shape: (B, 11) what is known of the betas, and how sure that is in [0, 1].
             image: (B, places, channels) features, zeros where there are none.
         """
@@ -161,10 +163,10 @@ def seen_from(landmarks_px: Tensor, camera: Tensor, R_view: Tensor) -> Tensor:
 
 
 def _up(camera: Tensor, R_view: Tensor) -> Tensor:
-    """The world's up (N, 3) in the axes of that camera; a pitch that nobody knows is 0."""
+    """The world's up (N, 3) in the axes of that camera; zeros where nobody knows the pitch."""
     pitch = camera[:, 3]
     up = torch.stack([torch.zeros_like(pitch), -pitch.cos(), -pitch.sin()], -1)
-    return (up[:, None] @ R_view)[:, 0]
+    return (up[:, None] @ R_view)[:, 0] * (pitch.abs() < _MOST_PITCH)[:, None]
 
 
 class PoseHeads(nn.Module):

@@ -32,6 +32,7 @@ class TemporalConfig:
     heads: int = option(4, "of the attention", "N", low=1)
     expansion: int = option(2, "hidden width of the feed-forward part, times the width", "N", low=1)
     window: int = option(32, "frames that a frame sees, itself included, to each side", "N", low=2)
+    memory_s: float = option(1.1, "what lies farther off than this is not seen either, s", "SECONDS", low=0)
     shortest_s: float = option(0.1, "shortest period of the rotary embedding", "SECONDS", low=0)
     longest_s: float = option(10.0, "longest period", "SECONDS", low=0)
 
@@ -71,7 +72,7 @@ class JointTemporal(nn.Module):
         back = frame[:, None] - frame  # (T, T) how many frames a key lies before its query
         near = back.abs() < self.config.window
         seen = torch.where(causal[:, None, None], near & (back >= 0), near) & known[:, None]
-        seen = seen | (back == 0)
+        seen = seen & ((t[:, :, None] - t[:, None]).abs() < self.config.memory_s) | (back == 0)
         x, t = tokens.transpose(1, 2), t - t[:, -1:]  # (B, J, T, D); small times keep float32's precision
         for block in self.layers:
             keys, values = block.remember(x)
@@ -123,13 +124,14 @@ class TemporalStep(nn.Module):
         now = torch.zeros_like(elapsed)[:, None]
         age = torch.cat([age + elapsed[:, None], now], 1)
         known = torch.cat([known * (1 - reset)[:, None], now + 1], 1)
+        seen = (known > 0) & (age < self.temporal.config.memory_s)
         x, all_keys, all_values = tokens[:, :, None], [], []
         for index, block in enumerate(self.temporal.layers):
             key, value = block.remember(x)
             all_keys.append(torch.cat([keys[:, index], key], 3))
             all_values.append(torch.cat([values[:, index], value], 3))
             turned = self.temporal.turn(all_keys[-1], -age)  # the query's own time is 0
-            x = block.hear(x, block.ask(x), turned, all_values[-1], known[:, None, None, None] > 0)
+            x = block.hear(x, block.ask(x), turned, all_values[-1], seen[:, None, None, None])
         return {
             "tokens": x[:, :, 0],
             "keys": torch.stack([part[..., 1:, :] for part in all_keys], 1),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "capture_live.npz"
 GAP_S = 1.0  # after a longer silence the past says nothing
+UNKNOWN_PITCH = 9.0  # rad, in place of the camera's: no angle, so that no true one is meant
 TOKENS = NUM_JOINTS + 2  # joints, shape, camera
 SEEN: dict[str, tuple[int, ...]] = {  # what the network takes of a frame, by name: shape
     "landmarks_px": (NUM_LANDMARKS, 3),
@@ -130,7 +131,7 @@ def seen(persons: Sequence[Person], camera: Camera) -> dict[str, Array]:
     roi = np.array(rois, np.float32)
     good = np.isfinite(px).all(-1) & np.isfinite(world).all(-1) & np.isfinite(visibility)
     good &= np.isfinite(roi).all(-1, keepdims=True)
-    pitch = np.arcsin(np.clip(-camera.R_world_camera[1, 2], -1, 1))
+    pitch = np.arcsin(np.clip(-camera.R_world_camera[1, 2], -1, 1)) if camera.calibrated else UNKNOWN_PITCH
     finite_roi = np.isfinite(roi).all(-1, keepdims=True)
     arrays = {
         "landmarks_px": np.where(good[..., None], px, 0),

@@ -101,4 +101,5 @@ class Motion:
             camera,
             R_world_camera=R_world_camera.astype(np.float32),
             p_world_camera=self._ground.p_world_camera.astype(np.float32),
+            calibrated=self._ground.settled,
         )

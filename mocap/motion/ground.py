@@ -23,7 +23,8 @@ _BLEND_S = 0.5
 _TRUST_S = 1.0
 _WALKING_WORTH = 0.5  # a second upright on the move is worth this much of a second standing still
 _STILL_SPEED = 0.2  # m/s of the pelvis
-_STRAIGHT = np.cos(np.radians(28))  # knees, and hips against the trunk
+_STRAIGHT = np.cos(np.radians(28))  # hips against the trunk
+_STRETCHED = np.cos(np.radians(38))  # knees, which networks see bent by 10 degrees when the camera looks down
 _UPRIGHT = np.cos(np.radians(40))  # the body against the level camera's vertical
 _PRIOR_DEG = (2.5, 5.0)  # deviation of the pitch that posture gives: standing, walking
 _DEPTH_SHARE = 0.04  # deviation of a footprint's depth, of its distance
@@ -298,7 +299,7 @@ def upright_knees(joints: Float64) -> int:
     )
     unit = bones / np.maximum(np.sqrt((bones * bones).sum(-1, keepdims=True)), 1e-9)
     thighs, shins, (trunk, legs, body) = unit[:2], unit[2:4], unit[4:]
-    stretched = (thighs * shins).sum(-1) > _STRAIGHT
+    stretched = (thighs * shins).sum(-1) > _STRETCHED
     return int(stretched.sum()) if trunk @ legs > _STRAIGHT and body[1] > _UPRIGHT else 0
 
 

@@ -173,7 +173,9 @@ def _number(value: float | None) -> float:
 
 
 def _frame(row: dict[str, Any], people: list[dict[str, Any]]) -> MocapFrame:
-    camera = Camera(row["width"], row["height"], _number(row["focal_px"]), **_arrays(row, schema.CAMERA_ARRAYS))
+    place = _arrays(row, schema.CAMERA_ARRAYS)
+    size, focal_px = (row["width"], row["height"]), _number(row["focal_px"])
+    camera = Camera(*size, focal_px, place["R_world_camera"], place["p_world_camera"])
     return MocapFrame(
         frame_index=row["frame_index"],
         t_capture=_number(row["t_capture"]),

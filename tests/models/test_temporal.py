@@ -65,6 +65,19 @@ def test_a_causal_frame_does_not_know_the_future(temporal: JointTemporal) -> Non
         assert torch.equal(before, after) == same
 
 
+def test_what_is_long_ago_is_not_seen(temporal: JointTemporal) -> None:
+    """At a low frame rate the window is longer than anything that a network was taught with."""
+    tokens, _ = clip()
+    t = torch.arange(FRAMES).expand(3, -1) * 0.3  # three frames back are within the 1.1 s
+    changed = tokens.clone()
+    changed[:, 0] = 0
+    for out in (lambda x: offline(temporal, x, t), lambda x: stream(temporal, x, t)):
+        difference = (out(changed) - out(tokens)).abs().amax((0, 2, 3))
+        assert (difference[: 3 * SMALL.depth + 1] > 0).all()
+        assert (difference[3 * SMALL.depth + 1 :] == 0).all()
+    torch.testing.assert_close(stream(temporal, tokens, t), offline(temporal, tokens, t), rtol=1e-4, atol=1e-4)
+
+
 def test_the_window_ends(temporal: JointTemporal) -> None:
     tokens, t = clip()
     changed = tokens.clone()

@@ -13,10 +13,11 @@ from mocap.errors import MocapError
 from mocap.models.capture import CaptureNetwork, CaptureNetworkConfig, load_capture, save_capture
 from mocap.models.regressor import RegressorConfig
 from mocap.models.temporal import TemporalConfig
-from mocap.models.token_capture import TokenCapture, seen
+from mocap.models.token_capture import UNKNOWN_PITCH, TokenCapture, seen
 from mocap.models.token_lookahead import TokenLookahead
 from mocap.models.tokenizer import load_tokenizer
 from mocap.types import Camera, Frame, Person, PoseEstimate, Roi
+from training.synthesis.views import Views, _looking
 
 WINDOW = 5
 CAMERA = Camera(1280, 720, 900.0)
@@ -98,6 +99,25 @@ def test_after_a_gap_the_past_says_nothing(weights: Path, tmp_path: Path) -> Non
     after = capture(frame(3.1), [person(9)], CAMERA)
     fresh = TokenCapture("eager", weights=weights, cache_dir=tmp_path)(frame(0.0), [person(9)], CAMERA)
     np.testing.assert_allclose(poses(after), poses(fresh), atol=1e-5)
+
+
+def test_the_cameras_pitch_counts_once_it_is_calibrated() -> None:
+    """As training has it: positive looks down."""
+    views = Views(torch.ones(1, 2), torch.ones(1), _looking(torch.tensor([0.3]), torch.zeros(1)), torch.zeros(1, 3))
+    placed = replace(CAMERA, R_world_camera=views.R_camera_world[0].T.numpy())
+    for camera, pitch in ((CAMERA, UNKNOWN_PITCH), (placed, UNKNOWN_PITCH), (replace(placed, calibrated=True), 0.3)):
+        assert seen([person(0)], camera)["camera"][0] == pytest.approx([900, 640, 360, pitch], rel=1e-5)
+    assert float(views.pitch) == pytest.approx(0.3)
+
+
+def test_a_pitch_of_0_is_not_the_same_as_none(weights: Path) -> None:
+    network = load_capture(weights)
+    given = {name: torch.from_numpy(value).repeat_interleave(3, 0) for name, value in seen([person(0)], CAMERA).items()}
+    given["camera"][:, 3] = torch.tensor([UNKNOWN_PITCH, 0.0, -UNKNOWN_PITCH])
+    with torch.no_grad():
+        tokens = network.regressor(**given)
+    torch.testing.assert_close(tokens[0], tokens[2])
+    assert (tokens[0] - tokens[1]).abs().max() > 1e-3
 
 
 def nothing_seen(one: Person) -> Person:

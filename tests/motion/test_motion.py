@@ -43,6 +43,7 @@ def test_two_seconds_of_standing_give_pitch_floor_and_camera(pitch: float, yaw: 
     camera, motion = pitched_camera(pitch, height_m=1.2, distance_m=7, focal_px=550), Motion(MotionConfig())
     pose, placed = play(motion, stand(yaw), camera, clock(2.1))[-1]
     assert motion.calibrated
+    assert placed.calibrated
     assert motion.pitch_deg == pytest.approx(pitch, abs=0.5)
     assert sole_heights(pose.R_parent_joint, pose.p_world_root).min() == pytest.approx(0.0, abs=0.01)
     assert placed.p_world_camera[1] == pytest.approx(1.2, abs=0.03)

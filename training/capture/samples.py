@@ -9,7 +9,9 @@ from torch import Tensor
 
 from mocap.body.skeleton import JOINT
 from mocap.body.torch_figure import Figure
+from mocap.body.torch_rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from mocap.config import option
+from mocap.models.token_capture import UNKNOWN_PITCH
 from training.capture.landmark_noise import LandmarkNoise
 from training.capture.truth import FLIP_YZ, SWAP_LANDMARKS, Seen, Truth
 from training.datasets.corpus import Corpus
@@ -20,6 +22,8 @@ from training.synthesis.views import ViewConfig, Views, random_headings, random_
 
 _LIMBS = torch.zeros(3, 33, dtype=torch.bool)  # all landmarks, those of the arms, of the legs
 _LIMBS[0], _LIMBS[1, 11:23], _LIMBS[2, 23:] = True, True, True
+_LEGS = [JOINT[f"{side}_{name}"] for side in ("left", "right") for name in ("hip", "knee", "ankle")]
+_STRAIGHT = 0.15  # share of people whose legs are stretched
 _LEG = [JOINT["pelvis"], JOINT["left_hip"], JOINT["left_knee"], JOINT["left_ankle"]]
 
 
@@ -62,7 +66,7 @@ def inputs(
     off = torch.randn(count, 10, generator=generator).repeat_interleave(frames, 0)
     betas = sure.sqrt() * (sure.sqrt() * truth.betas + (1 - sure).sqrt() * off)
     focal = truth.focal_px * (knowledge.focal * torch.randn(count, generator=generator).repeat_interleave(frames)).exp()
-    pitch = torch.where(some(knowledge.with_pitch), truth.pitch, torch.zeros(()))
+    pitch = torch.where(some(knowledge.with_pitch), truth.pitch, torch.tensor(UNKNOWN_PITCH))
     return {
         "landmarks_px": px,
         "landmarks_world": world,
@@ -71,6 +75,16 @@ def inputs(
         "camera": torch.stack([focal, *(0.5 * truth.size_px.T), pitch], 1),
         "shape": torch.cat([betas * (sure > 0), sure], 1),
     }
+
+
+def _stretched(R: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Leg rotations (N, joints, 3, 3), in a share of the clips nearly those of somebody who stands straight: people
+    before cameras do so more often than motion capture has it.
+    """
+    bend = 0.3 * torch.rand(count, 1, 1, generator=generator)
+    bend = torch.where(torch.rand(count, 1, 1, generator=generator) < _STRAIGHT, bend, torch.ones(()))
+    bend = bend.repeat_interleave(len(R) // count, 0)
+    return torch.where(bend[..., None] < 1, axis_angle_to_matrix(bend * matrix_to_axis_angle(R)), R)
 
 
 def _exchanged(
@@ -122,6 +136,7 @@ class Stream:
     def _people(self, rows: Tensor, count: int, generator: torch.Generator) -> Truth:
         frames = self.frames
         R = self.corpus.rotations(rows.numpy())
+        R[:, _LEGS] = _stretched(R[:, _LEGS], count, generator)
         middle = R.unflatten(0, (count, frames))[:, frames // 2, 0]
         heading = random_headings(count, self.views, generator)
         turn = (turned_to(middle, heading) @ middle.mT).repeat_interleave(frames, 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mocap.errors import MocapError
+from mocap.models.token_capture import UNKNOWN_PITCH
 from training.evaluation.mediapipe_filter import smoothed
 from training.evaluation.track import Array, Points, Track
 from training.evaluation.truth import Clip, TrueBody, Truth, planted_feet, surface_points
@@ -82,7 +83,7 @@ def clip_of(name: str, arrays: Mapping[str, Array], with_pitch: bool = True) -> 
     """
     R_camera_world, count = arrays["R_camera_world"], len(arrays["R"])
     t = np.arange(count) / CLIP_FPS
-    pitch = float(np.arcsin(np.clip(-R_camera_world[0, 2, 1], -1, 1))) if with_pitch else 0.0
+    pitch = float(np.arcsin(np.clip(-R_camera_world[0, 2, 1], -1, 1))) if with_pitch else UNKNOWN_PITCH
     size = int(arrays["size_px"][0, 0]), int(arrays["size_px"][0, 1])
     seen = (arrays[key] for key in ("landmarks_px", "landmarks_world", "visibility", "roi", "score"))
     track = Track(name, t, size, float(arrays["focal_px"][0]), pitch, *seen)

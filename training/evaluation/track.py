@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mocap.body.landmarks import NUM_LANDMARKS, landmarks_from_pose
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, load_skeleton
+from mocap.models.token_capture import UNKNOWN_PITCH
 from mocap.types import BodyPose, Person, PoseEstimate
 
 Array = NDArray[np.float64]
@@ -30,7 +31,7 @@ class Track:
     t: Array  # (T,) s
     size: tuple[int, int]  # width, height px
     focal_px: float
-    pitch: float  # rad, how far the camera looks down; 0 where nobody knows
+    pitch: float  # rad, how far the camera looks down; UNKNOWN_PITCH where nobody knows
     landmarks_px: Array  # (T, 33, 3) as in mocap.types.Person
     landmarks_world: Array  # (T, 33, 3) m, as in mocap.types.Person
     visibility: Array  # (T, 33) in [0, 1]
@@ -53,7 +54,7 @@ class Track:
         size: tuple[int, int],
         focal_px: float,
         persons: Sequence[Person | None],
-        pitch: float = 0.0,
+        pitch: float = UNKNOWN_PITCH,
     ) -> Track:
         """From a tracker's persons, one a frame; None where there was nobody."""
         count = len(persons)

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from mocap.body.skeleton import JOINT
 from mocap.body.torch_figure import Figure
+from mocap.body.torch_rotations import matrix_to_axis_angle, random_rotations
+from mocap.models.token_capture import UNKNOWN_PITCH
 from tests.training.small_corpus import write_small_corpus
-from training.capture.samples import Knowledge, Stream, inputs
+from training.capture.samples import Knowledge, Stream, _stretched, inputs
 from training.capture.truth import SWAP_LANDMARKS, Truth
 from training.capture.validation import PLAIN
 from training.datasets.corpus import Corpus
@@ -49,7 +51,7 @@ def test_who_leaves_nothing_out_gives_what_was_seen() -> None:
     focal, x, y, pitch = found["camera"].T
     assert torch.equal(focal, TRUTH.focal_px)
     assert torch.equal(torch.stack([x, y], 1), 0.5 * TRUTH.size_px)
-    assert not pitch.any()  # nothing is known of the camera's pitch and of the person's shape
+    assert (pitch == UNKNOWN_PITCH).all()  # nothing is known of the camera's pitch and of the person's shape
     assert not found["shape"].any()
 
 
@@ -132,6 +134,17 @@ def test_the_focal_length_is_known_about() -> None:
     off = (focal / TRUTH.focal_px).log()
     assert off.std() == pytest.approx(0.1, rel=0.15)
     assert off.mean().abs() < 0.03
+
+
+def test_some_people_stand_with_stretched_legs() -> None:
+    R = random_rotations((400 * FRAMES, 6), generator=torch.Generator().manual_seed(0))
+    found = _stretched(R, 400, torch.Generator().manual_seed(1))
+    before, after = matrix_to_axis_angle(R).norm(dim=-1), matrix_to_axis_angle(found).norm(dim=-1)
+    share = (after / before).unflatten(0, (400, FRAMES)).flatten(1)
+    assert (share.std(1) < 1e-2).all()  # a clip's legs all alike
+    stands = share.mean(1) < 0.31
+    assert 0.1 < stands.float().mean() < 0.2
+    assert torch.equal(found.unflatten(0, (400, FRAMES))[~stands], R.unflatten(0, (400, FRAMES))[~stands])
 
 
 @pytest.mark.parametrize("frames", [1, 4])

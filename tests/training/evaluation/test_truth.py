@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mocap.errors import MocapError
+from mocap.models.token_capture import UNKNOWN_PITCH
 from mocap.types import Person, Roi
 from tests.training.evaluation.made import FPS, PITCH, made_clip, rows, true_answer
 from training.evaluation.oracles import AS_IS, BOTH, LIMBS, PICTURE, rungs, with_true_2d
@@ -64,7 +65,7 @@ def test_what_is_outside_the_picture_or_not_visible_is_hidden() -> None:
 
 def test_pitch_is_told_or_not() -> None:
     assert clip_of("one", rows()).track.pitch == pytest.approx(PITCH)
-    assert clip_of("one", rows(), with_pitch=False).track.pitch == 0
+    assert clip_of("one", rows(), with_pitch=False).track.pitch == UNKNOWN_PITCH
 
 
 def test_unrelated_frames_are_joined() -> None:
