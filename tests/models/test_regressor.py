@@ -28,7 +28,7 @@ class Whole(nn.Module):
         self.eval()
 
     def forward(self, **seen: Tensor) -> dict[str, Tensor]:
-        out: dict[str, Tensor] = self.heads(self.regressor(**seen))
+        out: dict[str, Tensor] = self.heads(self.regressor(**seen), seen["roi"], seen["camera"])
         return out
 
 
