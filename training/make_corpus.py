@@ -21,6 +21,7 @@ from tqdm import tqdm
 from mocap.config import option
 from training.corpus.distribution import describe, heading_free_joints
 from training.corpus.jobs import POSES_PER_JOB, SEQUENCES_PER_JOB, Job, Maker, Piece, Result, held_out, recorded
+from training.corpus.legs import stretched
 from training.corpus.recombine import FPS, RECOMBINED, make_bank, with_mirror_images
 from training.corpus.scripted import KINDS, scripted
 from training.corpus.sources import read_recorded
@@ -53,7 +54,7 @@ def make_corpus(config: CorpusConfig) -> None:
     """Build and write the corpus."""
     data = read_recorded(Path(config.shared), Path(config.markers))
     split = {name: [m for m in data.motions if split_of(m) == name] for name in SPLITS}
-    train = with_mirror_images(split["train"])
+    train = with_mirror_images([stretched(m) for m in split["train"]])
     results = [recorded(m) for m in train]
     results += _synthesize(config, train)
     results += [held_out(m, SPLITS.index(name)) for name in SPLITS[1:] for m in split[name]]

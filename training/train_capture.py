@@ -30,7 +30,7 @@ from mocap.models.tokenizer import PoseTokenizer, load_tokenizer
 from training.capture.landmark_noise import load as load_noise
 from training.capture.losses import CaptureLoss, CaptureLossWeights
 from training.capture.predict import load_network
-from training.capture.samples import Knowledge, Stream, inputs
+from training.capture.samples import Knowledge, Stream, clearer, inputs
 from training.capture.shards import load_shards
 from training.capture.truth import Seen, Truth
 from training.capture.validation import errors_mm
@@ -120,6 +120,7 @@ class CaptureTask:
             parts.append(self.stream(len(rows) - rendered, generator))
         truth, seen = Truth.join([part[0] for part in parts]), Seen.join([part[1] for part in parts])
         t = torch.cat([part[2] for part in parts])
+        seen = clearer(truth, seen, self.config.knowledge, frames, generator)
         flip = torch.rand(len(t), generator=generator) < self.config.knowledge.mirror
         flip = flip.repeat_interleave(frames)
         seen, truth = seen.mirrored(flip, truth.size_px[:, 0]), truth.mirrored(flip)

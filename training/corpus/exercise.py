@@ -115,7 +115,7 @@ def dance_arms(t: Track) -> None:
     """Arms in wide arcs to a beat, hips and knees with it."""
     beat = t.draw(0.5, 1.1)
     bounce = t.cycle(beat)
-    stand(t, (0.1, 0.25), 0.03 + t.draw(0.02, 0.1) * bounce)
+    stand(t, (0.1, 0.25), t.draw(0.01, 0.08) * bounce)
     hips = np.sin(2 * np.pi * t.t / (2 * beat) + t.draw(0, 6))
     t.curves["pelvis_x"] = t.draw(0.02, 0.09) * hips
     t.curves["roll"] = t.draw(0, 8) * hips
@@ -136,7 +136,7 @@ def dance_arms(t: Track) -> None:
 
 def box(t: Track) -> None:
     """Guard and punches."""
-    stand(t, (0.1, 0.17), 0.05 + t.random_walk(0, 0.08, 0.8))
+    stand(t, (0.1, 0.17), 0.03 + t.random_walk(0, 0.08, 0.8))
     front = str(t.rng.choice(SIDES))
     for side in SIDES:
         t.set(f"{side}_foot_z", 0.2 if side == front else -0.2)
@@ -192,7 +192,7 @@ def stretch(t: Track) -> None:
 
 def throw(t: Track) -> None:
     """Overarm throws, racket and bat swings: one arm winds up behind and comes through, the trunk leads."""
-    stand(t, (0.12, 0.22), 0.06)
+    stand(t, (0.12, 0.22), t.draw(0, 0.05))
     arm = str(t.rng.choice(SIDES))
     sign = 1.0 if arm == "left" else -1.0
     for side in SIDES:

@@ -127,7 +127,7 @@ def sit_to_stand(t: Track) -> None:
     up = np.clip(1.3 * t.cycle(t.draw(3, 6), 0.6, 0.0, 0.1) - 0.15, 0, 1)
     lean = 4 * up * (1 - up)
     seat = t.curves["pelvis_y"]
-    t.curves["pelvis_y"] = seat + (standing_height() - 0.03 - seat) * up
+    t.curves["pelvis_y"] = seat + (standing_height() - 0.01 - seat) * up
     forth = np.mean([t.curves[f"{s}_foot_z"].mean() for s in SIDES if f"{s}_foot_z" in t.curves])
     t.curves["pelvis_z"] = t.curves["pelvis_z"] + (forth - 0.02) * (0.8 * up + 0.2 * up**2)
     t.curves["pitch"] = t.curves["pitch"] * (1 - up) + t.draw(25, 45) * lean

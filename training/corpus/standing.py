@@ -6,15 +6,17 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mocap.body.skeleton import JOINT
 from training.corpus.curves import Track
-from training.corpus.kinematics import Float, standing_height
+from training.corpus.figure import ANKLE_HEIGHT
+from training.corpus.kinematics import Float, rest_joints
 
 SIDES = ("left", "right")
 Kind = Callable[[Track], None]
 
 
-def stand(t: Track, width: tuple[float, float] = (0.07, 0.2), crouch: Float | float = 0.02) -> None:
-    """Both feet planted, the weight shifting a little; crouch lowers the pelvis, m."""
+def stand(t: Track, width: tuple[float, float] = (0.07, 0.2), crouch: Float | float = 0.0) -> None:
+    """Both feet planted, the knees nearly straight, the weight shifting a little; crouch lowers the pelvis, m."""
     half = t.draw(*width)
     stagger = t.draw(-0.1, 0.1)
     for side, sign in (("left", 1.0), ("right", -1.0)):
@@ -23,9 +25,18 @@ def stand(t: Track, width: tuple[float, float] = (0.07, 0.2), crouch: Float | fl
         t.set(f"{side}_foot_yaw", 0, 25)
     t.wander("pelvis_x", -0.3 * half, 0.3 * half, 2.5)
     t.wander("pelvis_z", -0.03, 0.03, 2.5)
-    t.curves["pelvis_y"] = standing_height() - 0.012 - 0.35 * half**2 - crouch + 0 * t.t
+    t.curves["pelvis_y"] = _pelvis_height(4 + 16 * t.draw(0, 1) ** 2, half, stagger) - crouch + 0 * t.t
     t.wander("yaw", -10, 10, 3)
     t.set("pitch", -2, 6)
+
+
+def _pelvis_height(knees_deg: float, half: float, stagger: float) -> float:
+    """Of somebody whose knees bend by so much, the feet half to the side and stagger ahead and behind, m."""
+    rest = rest_joints()
+    pelvis, hip, knee, ankle = (rest[JOINT[name]] for name in ("pelvis", "left_hip", "left_knee", "left_ankle"))
+    length = float(np.linalg.norm(knee - hip) + np.linalg.norm(ankle - knee)) * np.cos(np.radians(knees_deg / 2))
+    across = half - float(hip[0] - pelvis[0])
+    return ANKLE_HEIGHT + float(np.sqrt(length**2 - across**2 - stagger**2) + pelvis[1] - hip[1])
 
 
 def look(t: Track, every: float = 1.5) -> None:

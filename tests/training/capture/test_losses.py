@@ -129,7 +129,7 @@ def test_the_loss_is_the_weighted_sum(losses: CaptureLoss) -> None:
     assert set(terms) == {"loss", *weights}
     total = sum(weights[name] * value for name, value in terms.items() if name != "loss")
     assert terms["loss"] == pytest.approx(total, rel=1e-4)
-    assert set(terms_of(losses, out, truth, seen)) == {"loss", *weights} - {"velocity", "acceleration", "contact"}
+    assert set(terms_of(losses, out, truth, seen)) == {"loss", *weights} - {"velocity", "acceleration", "contact", "lag"}
 
 
 def test_errors_have_the_size_that_they_are_said_to_have(losses: CaptureLoss) -> None:
@@ -193,6 +193,23 @@ def test_a_steady_drift_has_velocity_and_a_growing_one_acceleration(losses: Capt
     assert terms["acceleration"] < 0.01
     growing = {**out, "betas": out["betas"] + 0.5 * 3 * time.square()}
     assert moving(losses, growing, truth, seen, t)["acceleration"] == pytest.approx(3 * mean, rel=0.02)
+
+
+@pytest.mark.parametrize("delay", [-0.1, 0.0, 0.1])
+def test_lag_is_how_late_an_answer_is(losses: CaptureLoss, delay: float) -> None:
+    truth, seen, out, t = still_clip(losses)
+    time = t.flatten()[:, None]
+    grown = losses.figure(truth.R, truth.betas + 2 * time)
+    points = [p @ losses.level + truth.p_camera_joint[:, :1] for p in grown]
+    growing = replace(truth, betas=truth.betas + 2 * time, p_camera_joint=points[0], p_camera_landmark=points[1])
+    answer = {**out, "betas": out["betas"] + 2 * (time - delay)}
+    points_that_move = 56 / 57  # all but the pelvis
+    assert moving(losses, answer, growing, seen, t)["lag"] == pytest.approx(
+        points_that_move * max(delay, 0), rel=0.02, abs=1e-4
+    )
+    generator = torch.Generator().manual_seed(0)
+    noisy = {**out, "betas": out["betas"] + 2 * time + 0.05 * torch.randn(len(time), 10, generator=generator)}
+    assert moving(losses, noisy, growing, seen, t)["lag"] < 0.03
 
 
 def test_motion_is_measured_between_frames_that_are_both_there(losses: CaptureLoss) -> None:
