@@ -95,7 +95,7 @@ class CaptureConfig(CameraConfig, PeopleConfig, MotionConfig):
     """What `live` and `file` share: the stages and the sinks."""
 
     regressor: RegressorName = option(
-        "kinematic", "what turns landmarks into SMPL rotations: a solver, or tokens: a network (docs/capture.md)"
+        "tokens", "what turns landmarks into SMPL rotations: a network (docs/capture.md), or kinematic: a solver"
     )
     engine: EngineName = option("auto", "what runs the networks; auto takes the fastest that is there")
     osc: OscConfig = field(default_factory=OscConfig)

@@ -1,27 +1,27 @@
 """Root path and feet on the demo clip against its exact ground truth, through the whole chain.
 
-python -m training.evaluate_root [--clip demo] [--smoothing 0.5] [--plot FILE.png]
+python -m training.evaluate_root [--clip demo] [--regressor tokens] [--smoothing 0.5] [--plot FILE.png]
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 import mocap
 from mocap.body.skeleton import global_rotations, load_skeleton
-from mocap.config import MotionConfig
-from mocap.models.kinematic import KinematicRegressor
-from mocap.motion import Motion
+from mocap.config import CaptureConfig, RegressorName
 from mocap.motion.contact import ANKLES, sole_offsets
-from mocap.types import BodyPose, Camera, Person, PoseEstimate
+from mocap.pipeline import Pipeline
+from mocap.sources.video import VideoFile
+from mocap.types import BodyPose, Camera
 
 Float64 = NDArray[np.float64]
-Sight = tuple[int, float, list[PoseEstimate], tuple[Person, ...]]  # frame index, time, estimates, persons
 ASSETS = Path(mocap.__file__).parent / "assets"
 PROVISIONAL_S = 2.0  # the floor is promised after two seconds of standing
 
@@ -36,33 +36,21 @@ class Run:
     pitch_deg: Float64  # (T,)
 
 
-def watch(name: str) -> tuple[list[Sight], Camera]:
-    """Tracker and regressor over a shipped clip."""
-    from mocap.config import PeopleConfig
-    from mocap.models.blazepose import load_detector, load_landmarker
-    from mocap.people import Tracker
-    from mocap.pipeline import focal_length_px
-    from mocap.sources.video import VideoFile
-
-    tracker, regressor = Tracker(PeopleConfig(), load_detector(), load_landmarker()), KinematicRegressor()
-    sights: list[Sight] = []
+def play(name: str, config: CaptureConfig) -> Run:
+    """The whole chain over a shipped clip, as live."""
+    pipeline, found = Pipeline(config), []
     with VideoFile(ASSETS / f"{name}.mp4") as source:
         for frame in source:
-            camera = Camera(*frame.size, focal_length_px(*frame.size, None))
-            persons = tracker.update(frame)
-            sights.append((frame.index, frame.t_capture, regressor(frame, persons, camera), persons))
-    return sights, camera
-
-
-def play(sights: list[Sight], camera: Camera, smoothing: float) -> Run:
-    motion = Motion(MotionConfig(smoothing))
-    found = []
-    for index, t, estimates, persons in sights:
-        poses, _ = motion.update(t, estimates, persons, camera)
-        if poses:
-            found.append((index, t, poses[0], motion.pitch_deg))
+            for _, result in pipeline(frame, 0.0):
+                if result.poses:
+                    found.append((result.frame_index, result.t_capture, result.poses[0], pitch_deg(result.camera)))
     indices, times, solved, pitch = zip(*found, strict=True)
     return Run(np.array(indices), np.array(times), list(solved), np.array(pitch))
+
+
+def pitch_deg(camera: Camera) -> float:
+    """How far a camera looks up."""
+    return -float(np.degrees(np.arctan2(-camera.R_world_camera[1, 2], -camera.R_world_camera[2, 2])))
 
 
 def sole_heights(poses: list[BodyPose]) -> Float64:
@@ -94,7 +82,7 @@ def figures(run: Run, truth: dict[str, Float64]) -> dict[str, float]:
     toes = np.array([pose.p_world_joint[[10, 11], 1] for pose in run.poses])
     toes_off = np.abs(toes - truth["p_world_joint"][0][run.index][:, [10, 11], 1])[stands] * 100
     contact = np.array([pose.contact for pose in run.poses]) > 0.5
-    R_camera = truth["R_world_camera"]
+    true_camera = replace(Camera(1, 1, 1.0), R_world_camera=truth["R_world_camera"])
     return {
         "root path rms": float(np.sqrt((off**2).sum(1).mean()) * 100),
         "root x rms": float(np.sqrt((off[:, 0] ** 2).mean()) * 100),
@@ -105,7 +93,7 @@ def figures(run: Run, truth: dict[str, Float64]) -> dict[str, float]:
         "standing toe joints p95": float(np.percentile(toes_off, 95)),
         "contact agreement": float((contact == (truth["contact"][0][run.index] > 0.5))[known].mean()),
         "pitch": float(run.pitch_deg[-1]),
-        "true pitch": float(-np.degrees(np.arctan2(-R_camera[1, 2], -R_camera[2, 2]))),
+        "true pitch": pitch_deg(true_camera),
     }
 
 
@@ -143,11 +131,12 @@ def load_truth(name: str) -> dict[str, Float64]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", default="demo", help="a clip in mocap/assets, without .mp4")
-    parser.add_argument("--smoothing", type=float, default=MotionConfig.smoothing)
+    parser.add_argument("--regressor", choices=get_args(RegressorName), default=CaptureConfig.regressor)
+    parser.add_argument("--smoothing", type=float, default=CaptureConfig.smoothing)
     parser.add_argument("--plot", help="a PNG of the path, the soles and the pitch over time")
     args = parser.parse_args()
-    sights, camera = watch(args.clip)
-    run, truth = play(sights, camera, args.smoothing), load_truth(args.clip)
+    run = play(args.clip, CaptureConfig(regressor=args.regressor, smoothing=args.smoothing))
+    truth = load_truth(args.clip)
     for name, value in figures(run, truth).items():
         print(f"{name:26s} {value:7.2f}")
     if args.plot:

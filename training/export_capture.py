@@ -1,6 +1,6 @@
 """Make the trained learned capture an asset: ``capture_live.npz`` in half precision, and what is known of it beside it.
 
-    python -m training.export_capture --run out/capture_tokens --validation out/pairs_val_clips
+    python -m training.export_capture --run out/capture_live --validation out/pairs_val_clips
 
 The weights are the moving average of the run's best checkpoint. Figures are measured on the written file.
 """
@@ -30,7 +30,7 @@ _BLAZEPOSE = "Apache-2.0 (MediaPipe's BlazePose, whose landmarks of rendered peo
 class ExportConfig:
     """What to write."""
 
-    run: str = option("out/capture_tokens", "folder of a run of training.train_capture", "DIR")
+    run: str = option("out/capture_live", "folder of a run of training.train_capture", "DIR")
     corpus: str = option("out/corpus", "folder that training.make_corpus wrote", "DIR")
     validation: str = option("out/pairs_val_clips", "rendered clips that the figures are measured on", "DIR")
     out: str = option("", "file (.npz); empty: the asset", "FILE")

@@ -64,7 +64,9 @@ class CaptureRun:
     start: str = option("", "checkpoint whose weights training starts from", "FILE")
     frames: int = option(1, "frames of a clip; 1: unrelated frames", "N", low=1)
     rendered: float = option(0.5, "share of the batch that is rendered", "SHARE", low=0, high=1)
-    learn: Literal["all", "temporal"] = option("all", "what learns: everything, or all but the regressor")
+    learn: Literal["all", "temporal", "time"] = option(
+        "all", "what learns: everything, all but the regressor, or what is over time alone (transformer, contact)"
+    )
     whole_pose: bool = option(False, "time is learnt from the pose as a whole, for comparison: nothing that ships")
     network: Sizes = field(default_factory=Sizes)
     knowledge: Knowledge = field(default_factory=Knowledge)
@@ -102,8 +104,11 @@ class CaptureTask:
         if self.config.frames == 1:  # nothing would reach these, which several processes would wait for
             model.temporal.requires_grad_(False)
             model.heads.contact.requires_grad_(False)
-        if self.config.learn == "temporal":
+        if self.config.learn != "all":
             model.regressor.requires_grad_(False)
+        if self.config.learn == "time":
+            model.heads.requires_grad_(False)
+            model.heads.contact.requires_grad_(True)
         return model
 
     def count(self) -> int:

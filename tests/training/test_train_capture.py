@@ -1,4 +1,4 @@
-"""The learned capture's two stages on a few made-up people, in this process."""
+"""The learned capture's stages on a few made-up people, in this process."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def clips(folder: Path, frames: Path) -> Path:
 
 
 def test_frames_then_clips(frames: Path, clips: Path) -> None:
-    for run, more in ((frames, set()), (clips, {"velocity", "acceleration", "contact"})):
+    for run, more in ((frames, set()), (clips, {"velocity", "acceleration", "contact", "lag"})):
         rows = curve(run)
         assert [row["step"] for row in rows] == [1, 2, 3]
         assert set(rows[0]) >= {"loss", "tokens", "rotation", "joints", "picture", *more}
@@ -157,6 +157,16 @@ def test_temporal_leaves_the_regressor_alone(frames: Path, clips: Path) -> None:
     found = weights(clips, "regressor")
     assert same(found, {name: average[f"module.{name}"] for name in found})
     assert not same(weights(frames, "temporal"), weights(clips, "temporal"))
+
+
+def test_time_leaves_the_pose_of_a_frame_alone(folder: Path, frames: Path) -> None:
+    assert train(folder, "clips", "time", "--start", str(frames / "last.ckpt"), "--learn", "time") == 0
+    average = torch.load(frames / "last.ckpt", weights_only=True)["ema"]
+    for part in ("regressor", "heads.root", "heads.turn", "heads.codes", "heads.betas", "heads.camera"):
+        found = weights(folder / "time", part)
+        assert same(found, {name: average[f"module.{name}"] for name in found}), part
+    for part in ("temporal", "heads.contact"):
+        assert not same(weights(frames, part), weights(folder / "time", part)), part
 
 
 def test_pose_tokens_may_come_last(folder: Path) -> None:

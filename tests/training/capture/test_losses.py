@@ -129,7 +129,12 @@ def test_the_loss_is_the_weighted_sum(losses: CaptureLoss) -> None:
     assert set(terms) == {"loss", *weights}
     total = sum(weights[name] * value for name, value in terms.items() if name != "loss")
     assert terms["loss"] == pytest.approx(total, rel=1e-4)
-    assert set(terms_of(losses, out, truth, seen)) == {"loss", *weights} - {"velocity", "acceleration", "contact", "lag"}
+    assert set(terms_of(losses, out, truth, seen)) == {"loss", *weights} - {
+        "velocity",
+        "acceleration",
+        "contact",
+        "lag",
+    }
 
 
 def test_errors_have_the_size_that_they_are_said_to_have(losses: CaptureLoss) -> None:
