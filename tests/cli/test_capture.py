@@ -211,7 +211,8 @@ def test_mirror_swaps_the_sides(tmp_path: Path) -> None:
         assert main(["file", str(clip), mirror, "--out", str(tmp_path / mirror), "--export", "npz"]) == 0
         (path,) = (tmp_path / mirror).glob("*.npz")
         joints = np.load(path)["joints"][12:20]  # while it is raised
-        reach[mirror] = (joints[:, 20:22, 2] - joints[:, 16:18, 2]).mean(axis=0)  # wrist before shoulder, left and right
+        wrists, shoulders = joints[:, 20:22, 2], joints[:, 16:18, 2]  # left and right
+        reach[mirror] = (wrists - shoulders).mean(axis=0)
     assert reach["--no-mirror"][0] > reach["--no-mirror"][1] + 0.1
     assert reach["--mirror"][1] > reach["--mirror"][0] + 0.1
 
