@@ -16,7 +16,8 @@ from training.gait import SIDES
 
 Float = NDArray[Any]  # of floats
 
-# ACCAD's walkers, whose markers were fitted to the body: in a tenth of the frames the straighter knee is this straight.
+# The straighter knee of people whose markers were fitted to the body (ACCAD) bends by less than 2 to 10 degrees in a
+# tenth of the upright frames, by person; somewhat more is asked of sources that were not measured so.
 STRAIGHT_DEG = 12.0
 MOST = 1.04  # a leg is not stretched by more: somebody may really crouch
 _REACH = np.cos(np.radians(STRAIGHT_DEG / 2))  # hip to ankle, of thigh and shin; both are about as long

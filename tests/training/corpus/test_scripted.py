@@ -53,6 +53,14 @@ def test_an_unknown_kind_is_an_error_that_names_the_kinds() -> None:
         scripted("juggle", (0,))
 
 
+@pytest.mark.parametrize("kind", ["gesture", "wave", "touch", "stretch"])
+def test_people_who_stand_have_nearly_straight_knees(kind: str) -> None:
+    R = np.concatenate([scripted(kind, (5, n)).R_parent_joint for n in range(6)]).astype(np.float64)
+    knees = np.degrees(geodesic_angle(R[:, [JOINT["left_knee"], JOINT["right_knee"]]], np.eye(3)))
+    assert np.median(knees) < 14
+    assert np.percentile(knees, 95) < 25
+
+
 def test_people_sit_stand_and_lie_where_their_kind_says() -> None:
     assert np.all(np.abs(heights("typing", "pelvis") - 0.55) < 0.15)
     assert heights("gesture", "pelvis").min() > 0.8
