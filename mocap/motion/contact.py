@@ -81,10 +81,16 @@ def bentness(joints: Float64) -> Float64:
     return np.minimum(np.maximum((_BENT_COS[0] - straightest) / (_BENT_COS[0] - _BENT_COS[1]), 0.0), 1.0)
 
 
-def lift_limits(rest: Float64, bent: Float64) -> Float64:
+def body_limits(rest: Float64) -> Float64:
     """How far (P,) m bodies may be lifted off their place in the picture to put their feet on the floor, by the rest
-    joints (P, 24, 3) and the ``bentness`` (P,)."""
-    upright = _UPRIGHT_LIFT * (rest[:, HEAD, 1] - rest[:, TOES[0], 1])
+    joints (P, 24, 3)."""
+    return np.asarray(_UPRIGHT_LIFT * (rest[:, HEAD, 1] - rest[:, TOES[0], 1]))
+
+
+def lift_limits(rest: Float64, bent: Float64) -> Float64:
+    """How far (P,) m feet may be, by the rest joints (P, 24, 3) and the ``bentness`` (P,): the legs do what the body
+    may not."""
+    upright = body_limits(rest)
     return np.asarray(upright + bent * (_MAX_LIFT_M - upright))
 
 

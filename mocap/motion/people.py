@@ -11,8 +11,18 @@ from numpy.typing import NDArray
 from mocap.batch import choose
 from mocap.body.landmarks import load_landmark_anchors
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, Skeleton, global_rotations
-from mocap.motion.contact import ANKLES, Feet, FootContact, bentness, lift_limits, sole_offsets, unknown_feet
+from mocap.motion.contact import (
+    ANKLES,
+    Feet,
+    FootContact,
+    bentness,
+    body_limits,
+    lift_limits,
+    sole_offsets,
+    unknown_feet,
+)
 from mocap.motion.ground import LEVEL_FROM_CAMERA, Ground, Sight
+from mocap.motion.legs import raise_ankles
 from mocap.motion.one_euro import Filtered, RotationFilter, VectorFilter, joint_filter
 from mocap.motion.root import guess_root, landmark_weights, solve_roots
 from mocap.types import BodyPose, Camera, Person, PoseEstimate
@@ -35,6 +45,7 @@ _SCALE_RANGE = (0.6, 1.6)
 _UPRIGHT_SCALE = 0.03  # a body drawn so much too large leaves its landmarks by 1.5 % of its height at most
 _FOOT_LANDMARKS = np.array([[27, 29, 31], [28, 30, 32]])  # ankle, heel, toes
 _FOOT_VISIBILITY = 0.4
+_LEAST_BEND_M = 1e-3
 _FEET = np.array(ANKLES)
 
 
@@ -140,7 +151,7 @@ class People:
     def poses(
         self, t_capture: float, ids: Sequence[int], state: PeopleState, placed: Placed, ground: Ground
     ) -> tuple[PeopleState, tuple[BodyPose, ...]]:
-        """The bodies in the world, feet locked."""
+        """The bodies in the world, feet locked: a body is moved by little, bent legs are bent further or less."""
         R_world, p_camera = ground.R_world_level, ground.p_world_camera
         assert p_camera is not None  # the ground has seen a person before any pose is asked for
         root = placed.root @ R_world.T + p_camera
@@ -149,11 +160,17 @@ class People:
             state.feet, placed.dt, soles, R_world, p_camera, placed.feet_rays, -placed.root[:, 2], placed.feet_seen,
             lift_limits(placed.rest, placed.bent),
         )  # fmt: skip
-        root[:, 1] += feet.lift_m
+        most = body_limits(placed.rest)
+        lift = np.minimum(np.maximum(feet.lift_m, -most), most)
+        root[:, 1] += lift
         root[:, ::2] += feet.shift_m
-        R = placed.R.astype(np.float32)
+        R, joints = placed.R, placed.joints
+        rest = feet.lift_m - lift
+        if np.abs(rest).max() > _LEAST_BEND_M:
+            R, joints = raise_ankles(R, joints, rest[:, None] * R_world[1])
+        R = R.astype(np.float32)
         R[:, 0] = R_world @ placed.R[:, 0]
-        joints = placed.joints @ R_world.T + root[:, None]
+        joints = joints @ R_world.T + root[:, None]
         columns = [x.astype(np.float32) for x in (root, state.betas, joints, placed.confidence, feet.contact)]
         poses = (BodyPose(track_id, t_capture, *row) for track_id, *row in zip(ids, R, *columns, strict=True))
         return replace(state, feet=feet), tuple(poses)

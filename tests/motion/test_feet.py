@@ -111,6 +111,27 @@ def test_a_wrong_floor_leaves_an_upright_body_on_its_landmarks(wrong_m: float) -
         assert np.linalg.norm(off) < 0.028 * np.ptp(seen.landmarks_px[:, 1])
 
 
+def test_a_squat_that_is_seen_too_shallow_is_bent_further_where_it_is() -> None:
+    """The body stays on its landmarks: it is not put on its feet as it was seen."""
+    camera, motion = pitched_camera(-6, distance_m=4.5), Motion(MotionConfig())
+    for t in TIMES:
+        deep = np.clip(t - 2.5, 0, 1)
+        R, p = standing()
+        shallow = R.copy()
+        for body, share in ((R, 1.0), (shallow, 0.75)):
+            body[[1, 2]], body[[4, 5]], body[[7, 8]] = (about_x(share * deep * angle) for angle in (-1.2, 1.7, -0.5))
+        p = p - (soles(R, p)[..., 1].min()) * np.eye(3)[1]
+        estimate, person = see(R, p, camera)
+        seen_R = np.concatenate([estimate.R_parent_joint[:1], shallow[1:]])
+        (pose,), placed = motion.update(t, [replace(estimate, R_parent_joint=seen_R)], [person], unplaced(camera))
+    knees = [np.degrees(np.arccos((np.trace(pose.R_parent_joint[knee]) - 1) / 2)) for knee in (4, 5)]
+    assert np.mean(knees) > np.degrees(0.75 * 1.7) + 8
+    points = landmarks_from_pose(pose.R_parent_joint, pose.p_world_root, pose.betas)
+    off = (placed.project(placed.to_camera(points)) - person.landmarks_px[:, :2])[SHOULDERS_AND_HIPS].mean(0)
+    assert np.linalg.norm(off) < 0.06 * np.ptp(person.landmarks_px[:, 1])
+    assert np.abs(soles(pose.R_parent_joint, pose.p_world_root)[..., 1]).max() < 0.04
+
+
 def test_only_bent_legs_allow_a_large_lift() -> None:
     R, p = standing()
     bent = R.copy()
