@@ -84,6 +84,7 @@ class Person:
     landmarks_px: Array  # (33, 3) x, y px; z in the same scale, 0 at the hips, smaller is nearer
     landmarks_world: Array  # (33, 3) m, camera axes (upright frame), 0 between the hips
     visibility: Array  # (33,) in [0, 1]
+    features: Array | None = None  # (16, 288) of the landmark network: a map of 4 x 4, row by row; None: nobody asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,9 @@ def fit_noise(config: NoiseConfig) -> None:
         MocapError: there are no shards.
     """
     figure = Figure()
-    singles, clips = (load_shards(Path(folder), figure, config.most) for folder in (config.pairs, config.clips))
+    singles, clips = (
+        load_shards(Path(folder), figure, config.most, cut=False) for folder in (config.pairs, config.clips)
+    )
     save(fit(singles, clips, config.steps, config.seed), Path(config.output))
     print(f"{config.output}: fitted to {len(singles):,} frames and {len(clips):,} of clips")
 

@@ -13,6 +13,8 @@ Pictures are not kept. Each shard (.npz) holds, for its N frames:
     landmarks_px (N, 33, 3), landmarks_world (N, 33, 3), visibility (N, 33)       as in mocap.types.Person
     roi (N, 4)                  centre x, y and side in px, rotation in rad
     score (N,)                  presence
+    features (N, 16, 288)       of the landmark network, as in mocap.types.Person
+    cut (N,)                    only a window of the picture was left
 
 Single frames in which nobody is found are left out. Clips follow one another, each of ``clip_frames`` frames with one
 person, look and camera; where the tracker lost the person the score is 0 and so is what was seen.
@@ -35,7 +37,7 @@ from tqdm import tqdm
 
 from mocap.config import option
 from mocap.errors import MocapError
-from mocap.models.blazepose import load_landmarker
+from mocap.models.blazepose import WITH_FEATURES, load_landmarker
 from training.datasets.corpus import Corpus
 from training.datasets.windows import Windows
 from training.options import run
@@ -97,7 +99,7 @@ def _start(config: SynthesisConfig, alone: bool = False) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     corpus = Corpus.open(Path(config.corpus))
-    _maker, _config = PairMaker(corpus, config.split, load_landmarker(), config.pair), config
+    _maker, _config = PairMaker(corpus, config.split, load_landmarker(outputs=WITH_FEATURES), config.pair), config
 
 
 def _make(number: int) -> tuple[int, dict[str, np.ndarray]]:
@@ -118,7 +120,8 @@ def make_shard(maker: PairMaker, config: SynthesisConfig, number: int) -> dict[s
         if pair is not None:
             found[index] = pair
     seen = seen_rows([(pair.seen, pair.scale) for pair in found.values()])
-    return {"row": rows[list(found)], **truth_rows(people, list(found)), **seen}
+    cut = np.array([pair.cut for pair in found.values()])
+    return {"row": rows[list(found)], **truth_rows(people, list(found)), **seen, "cut": cut}
 
 
 def make_clips(maker: PairMaker, config: SynthesisConfig, number: int) -> dict[str, np.ndarray]:
@@ -133,7 +136,8 @@ def make_clips(maker: PairMaker, config: SynthesisConfig, number: int) -> dict[s
         people = maker.actor(rows, drawn)
         pairs = maker.clip(people, scenery, rng)
         seen = seen_rows([None if pair is None else (pair.seen, pair.scale) for pair in pairs])
-        parts.append({"row": rows, **truth_rows(people, list(range(len(rows)))), **seen})
+        cut = np.full(len(rows), any(pair.cut for pair in pairs if pair is not None))
+        parts.append({"row": rows, **truth_rows(people, list(range(len(rows)))), **seen, "cut": cut})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -27,6 +27,7 @@ from mocap.models.capture import CaptureNetwork, CaptureNetworkConfig
 from mocap.models.regressor import RegressorConfig
 from mocap.models.temporal import TemporalConfig
 from mocap.models.tokenizer import PoseTokenizer, load_tokenizer
+from mocap.people.landmarks import FEATURES
 from training.capture.landmark_noise import load as load_noise
 from training.capture.losses import CaptureLoss, CaptureLossWeights
 from training.capture.predict import load_network
@@ -49,6 +50,7 @@ class Sizes:
     stem: int = option(1024, "hidden width of the perceptron that the tokens start from; 0: none", "N", low=0)
     temporal_depth: int = option(2, "blocks of the temporal transformer", "N", low=1)
     window: int = option(32, "frames that the temporal transformer sees to each side", "N", low=2)
+    image: bool = option(True, "the network sees the landmark network's features, where there is a picture")
     tokenized: bool = option(True, "rotations come of pose tokens; off: at once, twice as fast to train")
 
 
@@ -180,7 +182,13 @@ def network_config(config: CaptureRun) -> CaptureNetworkConfig:
     sizes = config.network
     return CaptureNetworkConfig(
         RegressorConfig(
-            width=sizes.width, depth=sizes.depth, stem=sizes.stem, tokenized=sizes.tokenized, tokenizer=tokenizer
+            width=sizes.width,
+            depth=sizes.depth,
+            stem=sizes.stem,
+            tokenized=sizes.tokenized,
+            tokenizer=tokenizer,
+            image_channels=FEATURES[1] if sizes.image else 0,
+            image_places=FEATURES[0],
         ),
         TemporalConfig(width=sizes.width, depth=sizes.temporal_depth, window=sizes.window),
     )

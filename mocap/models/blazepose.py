@@ -62,6 +62,7 @@ DETECTOR = Network(
 )
 
 LANDMARKER_OUTPUTS = ("landmarks", "presence", "world", "heatmaps")  # segmentation costs 2 ms of 7 and has no reader
+WITH_FEATURES = (*LANDMARKER_OUTPUTS, "features_8")
 
 
 def load_detector(engine: str = "auto", cache_dir: Path | None = None) -> engines.Engine:

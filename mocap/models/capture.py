@@ -81,9 +81,10 @@ class CaptureStep(nn.Module):
         values: Tensor,
         age: Tensor,
         known: Tensor,
+        image: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The heads' outputs and the new memory."""
-        tokens = self.regressor(landmarks_px, landmarks_world, visibility, roi, camera, shape)
+        tokens = self.regressor(landmarks_px, landmarks_world, visibility, roi, camera, shape, image)
         memory = self.temporal(tokens, elapsed, reset, keys, values, age, known)
         return {**memory, **self.heads(memory.pop("tokens"), roi, camera)}
 
@@ -122,9 +123,10 @@ class CaptureTokens(nn.Module):
         roi: Tensor,
         camera: Tensor,
         shape: Tensor,
+        image: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """{"tokens": (P, 26, D)}."""
-        return {"tokens": self.regressor(landmarks_px, landmarks_world, visibility, roi, camera, shape)}
+        return {"tokens": self.regressor(landmarks_px, landmarks_world, visibility, roi, camera, shape, image)}
 
 
 def save_capture(network: CaptureNetwork, path: Path, notes: Mapping[str, Any]) -> None:

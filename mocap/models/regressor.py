@@ -46,7 +46,7 @@ class RegressorConfig:
         0, "hidden width of a perceptron over all landmarks that the tokens start from; 0: none", "N", low=0
     )
     image_channels: int = option(0, "of the image features, 0: the network sees none", "N", low=0)
-    image_places: int = option(64, "of the image features", "N", low=1)
+    image_places: int = option(16, "of the image features", "N", low=1)
     slot_width: int = option(64, "entries from which a pose token's logits come", "N", low=1)
     tokenized: bool = option(True, "pose tokens come before the rotations; off: they are told at once, to train faster")
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
@@ -76,7 +76,7 @@ class TokenRegressor(nn.Module):
         self.stem = _perceptron(entries, config.stem, NUM_QUERIES * width) if config.stem else None
         self.view = nn.Linear(_VIEW_ENTRIES, width)
         self.shape = nn.Linear(NUM_BETAS + 1, width)
-        self.image = nn.Linear(config.image_channels, width) if config.image_channels else None
+        self.image = _image_embedding(config.image_channels, width) if config.image_channels else None
         self.image_place = nn.Parameter(0.02 * torch.randn(config.image_places, width)) if self.image else None
         blocks = [TransformerBlock(width, config.heads, config.expansion) for _ in range(config.depth)]
         self.blocks = nn.Sequential(*blocks)
@@ -102,7 +102,7 @@ class TokenRegressor(nn.Module):
             camera: (B, 4) focal length, centre x, y in px, pitch in rad (how far it looks down; :data:`mocap.models.
                 token_capture.UNKNOWN_PITCH` where nobody knows it).
             shape: (B, 11) what is known of the betas, and how sure that is in [0, 1].
-            image: (B, places, channels) features, zeros where there are none.
+            image: (B, places, channels) features, zeros where there are none; needed if the network sees any.
         """
         R_view = view_rotation(roi, camera)
         focal, side = camera[:, None, :1], roi[:, None, 2:3].clamp_min(1)
@@ -122,10 +122,15 @@ class TokenRegressor(nn.Module):
             everything = torch.cat([(entries * there).flatten(1), view, shape], 1)
             queries = queries + self.stem(everything).unflatten(1, (NUM_QUERIES, -1))
         parts = [queries, landmarks]
-        if self.image is not None and image is not None:
+        if self.image is not None:
+            assert image is not None
             parts.append(self.image(image) + self.image_place)
         tokens: Tensor = self.norm(self.blocks(torch.cat(parts, 1))[:, :NUM_QUERIES])
         return tokens
+
+
+def _image_embedding(channels: int, width: int) -> nn.Module:
+    return nn.Sequential(nn.LayerNorm(channels, elementwise_affine=False), nn.Linear(channels, width))
 
 
 def _perceptron(entries: int, hidden: int, out: int) -> nn.Module:

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS
 from mocap.clock import Clock
 from mocap.errors import MocapError
 from mocap.models.kinematic_observe import Sight
+from mocap.people.landmarks import FEATURES
 from mocap.types import Array, Camera, Frame, Person, PoseEstimate
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ SEEN: dict[str, tuple[int, ...]] = {  # what the network takes of a frame, by na
     "roi": (4,),
     "camera": (4,),
     "shape": (NUM_BETAS + 1,),
+    "image": FEATURES,  # zeros where the landmark network was not asked for them
 }
 _POSE, _PAST = ("R", "betas"), ("keys", "values", "age", "known")
 
@@ -83,6 +85,7 @@ class TokenCapture:
     ) -> None:
         self._engine = load_step(weights, engine, max_people, cache_dir)
         shapes = self._engine.spec.inputs
+        self._inputs = tuple(shapes)
         keys, values, age, known = (np.zeros((1, *shapes[name].shape), np.float32) for name in _PAST)
         self._stranger = _Memory(keys, values, age, known, np.full(1, -np.inf))
         self._memories: dict[int, _Memory] = {}
@@ -97,14 +100,13 @@ class TokenCapture:
         before = join([self._memories.get(person.track_id, self._stranger) for person in persons])
         elapsed = t - before.t
         fresh = elapsed > GAP_S
-        out = self._engine(
-            {
-                **seen(persons, camera),
-                "elapsed": np.where(fresh, 0.0, elapsed).astype(np.float32),
-                "reset": fresh.astype(np.float32),
-                **{name: getattr(before, name) for name in _PAST},
-            }
-        )
+        given = {
+            **seen(persons, camera),
+            "elapsed": np.where(fresh, 0.0, elapsed).astype(np.float32),
+            "reset": fresh.astype(np.float32),
+            **{name: getattr(before, name) for name in _PAST},
+        }
+        out = self._engine({name: given[name] for name in self._inputs})
         after = _Memory(out["keys"], out["values"], out["age"], out["known"], np.full(len(persons), t))
         for index, (person, memory) in enumerate(zip(persons, split(after, len(persons)), strict=True)):
             if all(np.isfinite(out[name][index]).all() for name in (*_POSE, "keys", "values")):
@@ -123,7 +125,7 @@ def estimates(persons: Sequence[Person], camera: Camera, out: dict[str, Array]) 
 
 
 def seen(persons: Sequence[Person], camera: Camera) -> dict[str, Array]:
-    """The network's inputs for P persons; what is not finite is missing."""
+    """:data:`SEEN` of P persons; what is not finite is missing."""
     px = np.array([person.landmarks_px for person in persons], np.float32)
     world = np.array([person.landmarks_world for person in persons], np.float32)
     visibility = np.array([person.visibility for person in persons], np.float32)
@@ -131,6 +133,10 @@ def seen(persons: Sequence[Person], camera: Camera) -> dict[str, Array]:
     roi = np.array(rois, np.float32)
     good = np.isfinite(px).all(-1) & np.isfinite(world).all(-1) & np.isfinite(visibility)
     good &= np.isfinite(roi).all(-1, keepdims=True)
+    image = np.zeros((len(persons), *FEATURES), np.float32)
+    for row, person in zip(image, persons, strict=True):
+        if person.features is not None and np.isfinite(person.features).all():
+            row[:] = person.features
     pitch = np.arcsin(np.clip(-camera.R_world_camera[1, 2], -1, 1)) if camera.calibrated else UNKNOWN_PITCH
     finite_roi = np.isfinite(roi).all(-1, keepdims=True)
     arrays = {
@@ -140,6 +146,7 @@ def seen(persons: Sequence[Person], camera: Camera) -> dict[str, Array]:
         "roi": np.where(finite_roi, roi, [[*camera.center_px, camera.height, 0.0]]),
         "camera": np.tile([camera.focal_px, *camera.center_px, pitch], (len(persons), 1)),
         "shape": np.zeros((len(persons), NUM_BETAS + 1)),
+        "image": image,
     }
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
@@ -148,11 +155,18 @@ def load_step(weights: Path | None, engine: str, max_people: int, cache_dir: Pat
     """The network for one frame of P persons: :data:`SEEN`, ``elapsed``, ``reset`` and the memory in; ``R``
     (P, 22, 3, 3), ``betas`` (P, 10) and the memory out.
     """
-    temporal = read_sizes(weights or asset_path(WEIGHTS))["temporal"]
+    sizes = read_sizes(weights or asset_path(WEIGHTS))
+    temporal = sizes["temporal"]
     kept, heads = temporal["window"] - 1, temporal["heads"]
     past = (temporal["depth"], TOKENS, heads, kept, temporal["width"] // heads)
-    shapes = {**SEEN, "elapsed": (), "reset": (), "keys": past, "values": past, "age": (kept,), "known": (kept,)}
+    memory = {"keys": past, "values": past, "age": (kept,), "known": (kept,)}
+    shapes = {**seen_shapes(sizes), "elapsed": (), "reset": (), **memory}
     return load_part("CaptureStep", (), weights, shapes, (*_POSE, *_PAST), engine, max_people, cache_dir)
+
+
+def seen_shapes(sizes: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """What a network of these sizes takes of :data:`SEEN`: some see no picture."""
+    return {name: shape for name, shape in SEEN.items() if name != "image" or sizes["regressor"]["image_channels"]}
 
 
 def load_part(
@@ -204,7 +218,7 @@ def read_sizes(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
             sizes: dict[str, Any] = json.loads(str(file["config"]))
-        sizes["temporal"]["window"], sizes["regressor"]["width"]
+        sizes["temporal"]["window"], sizes["regressor"]["width"], sizes["regressor"]["image_channels"]
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise MocapError(f"{path}: expected the learned capture's weights (.npz), found others ({error})") from error
     return sizes

@@ -11,7 +11,7 @@ import numpy as np
 
 from mocap.assets import asset_path
 from mocap.clock import Clock
-from mocap.models.token_capture import SEEN, TOKENS, WEIGHTS, estimates, load_part, read_sizes, seen
+from mocap.models.token_capture import SEEN, TOKENS, WEIGHTS, estimates, load_part, read_sizes, seen, seen_shapes
 from mocap.types import Array, Camera, Frame, Person, PoseEstimate
 
 _AGAIN = ("roi", "camera")
@@ -50,7 +50,9 @@ class TokenLookahead:
         frames = self._past + 1 + lookahead
         shapes = {"tokens": (frames, TOKENS, self._width), "t": (frames,), "known": (frames,)}
         shapes |= {name: SEEN[name] for name in _AGAIN}
-        self._tokens = load_part("CaptureTokens", (), weights, SEEN, ("tokens",), engine, max_people, cache_dir)
+        self._tokens = load_part(
+            "CaptureTokens", (), weights, seen_shapes(sizes), ("tokens",), engine, max_people, cache_dir
+        )
         self._window = load_part(
             "CaptureWindow", (self._past,), weights, shapes, ("R", "betas"), engine, max_people, cache_dir
         )
@@ -64,7 +66,8 @@ class TokenLookahead:
         """
         t = self._clock(float(frame.t_capture))
         given = seen(persons, camera) if persons else {}
-        tokens = self._tokens(given)["tokens"] if persons else np.zeros(0)
+        taken = {name: given[name] for name in self._tokens.spec.inputs if persons}
+        tokens = self._tokens(taken)["tokens"] if persons else np.zeros(0)
         by_id = {person.track_id: one for person, one in zip(persons, tokens, strict=True) if np.isfinite(one).all()}
         again = {name: given[name] for name in _AGAIN if persons}
         self._waiting.append(_Seen(t, tuple(persons), camera, again, by_id))

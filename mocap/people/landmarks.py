@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from mocap.people.roi import CROP_SIZE, crop, frame_from_crop
 from mocap.types import Array, Roi
 
 NUM_LANDMARKS = 33
+FEATURES = (16, 288)  # places of a map of 4 x 4, row by row, and channels
+_FEATURE_MAP = "features_8"  # an output of the landmark network that not everybody asks for
 _USED = 35  # the 33 of the body, and two auxiliary points that give the next square
 _HEATMAP_SIZE = 64
 _KERNEL = np.arange(-3, 4)
@@ -52,6 +54,7 @@ class Observation:
 
     half_height_px: float  # about half a body, whatever the pose: the length of ``axis_px``
     is_finite: bool  # all of the above but the colours
+    features: Array | None = None  # (16, 288), as in Person
 
 
 def observe(landmarker: Network, rgb: NDArray[np.uint8], rois: Sequence[Roi]) -> list[Observation]:
@@ -67,7 +70,17 @@ def observe(landmarker: Network, rgb: NDArray[np.uint8], rois: Sequence[Roi]) ->
         xy = refine_with_heatmaps(points[..., :2], outputs["heatmaps"])
         visibility = 1 / (1 + np.exp(-points[:, :NUM_LANDMARKS, 3]))
         colors = clothes_colors(crops, xy, visibility)
-        return _in_frame(rois, xy, points[..., 2], outputs["presence"][:, 0], outputs["world"], visibility, colors)
+        found = _in_frame(rois, xy, points[..., 2], outputs["presence"][:, 0], outputs["world"], visibility, colors)
+    if _FEATURE_MAP not in outputs:
+        return found
+    pooled = _pooled(outputs[_FEATURE_MAP])
+    return [replace(one, features=features) for one, features in zip(found, pooled, strict=True)]
+
+
+def _pooled(features: Array) -> Array:
+    """The landmark network's innermost map (B, 8, 8, 288), means of two by two, row by row: (B, 16, 288)."""
+    batch, side, _, channels = features.shape
+    return features.reshape(batch, side // 2, 2, side // 2, 2, channels).mean((2, 4)).reshape(batch, -1, channels)
 
 
 def refine_with_heatmaps(points: Array, heatmaps: Array) -> Array:

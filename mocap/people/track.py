@@ -93,7 +93,9 @@ class Track:
 
 
 def _to_person(track_id: int, seen: Observation) -> Person:
-    return Person(track_id, seen.roi, seen.score, seen.landmarks_px, seen.landmarks_world, seen.visibility)
+    return Person(
+        track_id, seen.roi, seen.score, seen.landmarks_px, seen.landmarks_world, seen.visibility, seen.features
+    )
 
 
 def thaw(tracks: list[Track], t: float, longest_s: float) -> None:

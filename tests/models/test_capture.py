@@ -24,7 +24,7 @@ from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig, save_tokenize
 
 TOKENIZER = TokenizerConfig(tokens=42, codes=16, code_dim=2, width=12, per_joint=True)
 CONFIG = CaptureNetworkConfig(
-    RegressorConfig(width=16, depth=1, heads=2, slot_width=8, tokenizer=TOKENIZER),
+    RegressorConfig(width=16, depth=1, heads=2, slot_width=8, image_channels=288, tokenizer=TOKENIZER),
     TemporalConfig(width=16, depth=2, heads=2, window=4),
 )
 CLIPS, FRAMES = 3, 6
@@ -54,6 +54,7 @@ def seen(seed: int = 0) -> Seen:
         "roi": torch.tensor([400.0, 380, 500, 0.1]).repeat(count, 1),
         "camera": torch.tensor([900.0, 640, 360, 0.2]).repeat(count, 1),
         "shape": torch.randn(count, 11, generator=generator),
+        "image": torch.rand(count, 16, 288, generator=generator),
     }
 
 

@@ -16,6 +16,7 @@ from mocap.models.temporal import TemporalConfig
 from mocap.models.token_capture import UNKNOWN_PITCH, TokenCapture, seen
 from mocap.models.token_lookahead import TokenLookahead
 from mocap.models.tokenizer import load_tokenizer
+from mocap.people.landmarks import FEATURES
 from mocap.types import Camera, Frame, Person, PoseEstimate, Roi
 from training.synthesis.views import Views, _looking
 
@@ -26,16 +27,22 @@ NOTHING = np.zeros((1, 1, 3), np.uint8)
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_weights(tmp_path_factory.mktemp("capture"), image_channels=288)
+
+
+def write_weights(folder: Path, image_channels: int) -> Path:
     """A small network of random weights, none of its blocks the identity."""
     torch.manual_seed(0)
     tokenizer = load_tokenizer(asset_path("tokenizer_live.npz"))
-    regressor = RegressorConfig(width=16, depth=1, heads=2, stem=12, slot_width=8, tokenizer=tokenizer.config)
+    regressor = RegressorConfig(
+        width=16, depth=1, heads=2, stem=12, slot_width=8, image_channels=image_channels, tokenizer=tokenizer.config
+    )
     temporal = TemporalConfig(width=16, depth=2, heads=2, window=WINDOW)
     network = CaptureNetwork(CaptureNetworkConfig(regressor, temporal), tokenizer)
     for name, parameter in network.named_parameters():
         if "blocks" in name:
             parameter.data.add_(0.3 * torch.randn_like(parameter))
-    path = tmp_path_factory.mktemp("capture") / "small.npz"
+    path = folder / "small.npz"
     save_capture(network, path, {"what": "a test"})
     return path
 
@@ -49,7 +56,8 @@ def person(seed: int, track_id: int = 0) -> Person:
     rng = np.random.default_rng(seed)
     px = np.float32(rng.normal((640, 360, 0), 120, (33, 3)))
     world = np.float32(rng.normal(0, 0.4, (33, 3)))
-    return Person(track_id, Roi((640.0, 360.0), 500.0, 0.1), 0.9, px, world, np.float32(rng.random(33)))
+    visibility, features = np.float32(rng.random(33)), np.float32(rng.random(FEATURES))
+    return Person(track_id, Roi((640.0, 360.0), 500.0, 0.1), 0.9, px, world, visibility, features)
 
 
 def frame(t: float) -> Frame:
@@ -80,6 +88,26 @@ def test_frame_by_frame_is_the_causal_clip(capture: TokenCapture, weights: Path)
     expected = offline(weights, times, seeds, causal=True)
     np.testing.assert_allclose(np.stack(live)[:, :22], expected, atol=1e-5)
     assert np.abs(np.diff(expected, axis=0)).max() > 0.01  # not a network that says the same of everything
+
+
+def test_the_picture_counts_and_may_be_missing(weights: Path, tmp_path: Path) -> None:
+    one, broken = person(0), np.full(FEATURES, np.nan, np.float32)
+    features = (one.features, person(1).features, None, broken)
+    capture = TokenCapture("eager", 4, weights=weights, cache_dir=tmp_path)
+    some = [replace(one, track_id=index, features=part) for index, part in enumerate(features)]
+    first, second, without, also_without = poses(capture(frame(0.0), some, CAMERA))
+    assert np.abs(first - second).max() > 1e-4
+    assert np.abs(first - without).max() > 1e-4
+    np.testing.assert_array_equal(without, also_without)
+
+
+def test_a_network_that_sees_no_picture_runs_too(tmp_path: Path) -> None:
+    weights = write_weights(tmp_path, image_channels=0)
+    live = TokenCapture("eager", weights=weights, cache_dir=tmp_path)(frame(0.0), [person(0)], CAMERA)
+    later = TokenLookahead(0, "eager", weights=weights, cache_dir=tmp_path)(frame(0.0), [person(0)], CAMERA)
+    assert later is not None
+    assert are_rotations(poses(live))
+    np.testing.assert_allclose(poses(later), poses(live), atol=1e-5)
 
 
 def test_a_person_who_enters_changes_no_other(weights: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mocap.people.landmarks import clothes_colors, observe, refine_with_heatmaps
+from mocap.people.landmarks import FEATURES, clothes_colors, observe, refine_with_heatmaps
 from mocap.types import Roi
 from tests.people.fakes import TEMPLATE, FakeLandmarker, Scene
 
@@ -83,6 +83,22 @@ def test_landmarks_turn_with_the_square(rotation: float) -> None:
     assert np.allclose(seen.landmarks_world[:, 2], 0.3)
     assert np.allclose(seen.visibility, 0.5)
     assert seen.half_height_px == pytest.approx(200, rel=1e-4)
+
+
+def test_features_are_means_of_two_by_two_places() -> None:
+    rows = np.arange(8, dtype=np.float32)
+    map_of_8 = np.broadcast_to((10 * rows[:, None] + rows)[..., None], (8, 8, 288))
+
+    def landmarker(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {**FakeLandmarker()(inputs), "features_8": np.stack([map_of_8] * len(inputs["image"]))}
+
+    rgb, roi = Scene().frame(0, {0: (200, 180, 100)}).rgb, Roi((200.0, 180.0), 250.0, 0.0)
+    (seen,) = observe(landmarker, rgb, [roi])
+    assert seen.features is not None
+    assert seen.features.shape == FEATURES
+    assert (seen.features == seen.features[:, :1]).all()
+    np.testing.assert_allclose(seen.features[:5, 0], [5.5, 7.5, 9.5, 11.5, 25.5])
+    assert observe(FakeLandmarker(), rgb, [roi])[0].features is None
 
 
 def test_batch_is_single() -> None:

@@ -57,6 +57,25 @@ def test_a_shard_holds_truth_and_what_was_seen(maker: PairMaker) -> None:
     np.testing.assert_array_equal(shard["R"][:, 1:22], poses)
 
 
+def test_pictures_of_which_a_window_is_left_say_so(maker: PairMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maker, "config", replace(maker.config, cut=1.0))
+    people, _ = maker.people(4, 0)
+    for index in range(4):
+        scene = maker._scene(people, index, scenery.Scenery([0]), np.random.default_rng(index))
+        assert scene.window is not None
+        low, high = scene.window
+        assert (low < high).all()
+        picture = maker._picture(
+            people, index, replace(scene, webcam=lambda picture, rng: picture), np.random.default_rng(0)
+        )
+        top, bottom = np.clip(np.floor(low[1]), 0, scene.height - 8), np.clip(np.ceil(high[1]), 8, scene.height)
+        assert (picture[: int(top)] == picture[int(top)]).all()
+        assert (picture[int(bottom) :] == picture[int(bottom) - 1]).all()
+    assert make_shard(maker, SynthesisConfig(shard=6), 1)["cut"].all()
+    monkeypatch.undo()
+    assert not make_shard(maker, SynthesisConfig(shard=6), 1)["cut"].any()
+
+
 def test_a_shard_depends_on_seed_and_number_alone(maker: PairMaker) -> None:
     first, again, other = (make_shard(maker, SynthesisConfig(shard=3), number) for number in (1, 1, 2))
     assert all(np.array_equal(first[name], again[name]) for name in first)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from mocap.body.landmarks import LANDMARK, NUM_LANDMARKS
 from mocap.errors import MocapError
+from mocap.people.landmarks import FEATURES
 from training.capture.shards import Shards
 from training.capture.truth import Seen, Truth, turned
 
@@ -96,7 +97,8 @@ def applied(truth: Truth, view: _View, error: Tensor, there: Tensor) -> Seen:
     size = view.square[:, 2:3] * error[:, 2:3].clamp(-2, 2).exp()
     roi = torch.cat([center, size, _wrapped(view.square[:, 3:] + error[:, 3:4])], 1)
     px = torch.cat([flat, px[..., 2:] * side], -1)
-    return Seen(px, world, points[..., 6].sigmoid(), roi).without(~there)
+    features = torch.zeros(len(px), *FEATURES, dtype=torch.float16)
+    return Seen(px, world, points[..., 6].sigmoid(), roi, features).without(~there)
 
 
 class LandmarkNoise(nn.Module):

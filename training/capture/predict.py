@@ -88,6 +88,7 @@ def _inputs(track: Track, shape: NDArray[np.float64] | None) -> dict[str, Tensor
         "roi": roi,
         "camera": np.tile(camera, (count, 1)),
         "shape": np.tile(betas, (count, 1)),
+        "image": track.features,
     }
     return {name: torch.as_tensor(array, dtype=torch.float32) for name, array in arrays.items()}
 

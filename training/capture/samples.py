@@ -38,12 +38,13 @@ class Knowledge:
     without_some: float = option(0.15, "share that lack a random part of the landmarks", "SHARE", low=0, high=1)
     with_shape: float = option(0.5, "share with a notion of the person's shape", "SHARE", low=0, high=1)
     with_pitch: float = option(0.5, "share with the camera's pitch known", "SHARE", low=0, high=1)
+    without_image: float = option(0.25, "share of pictures that it does not see", "SHARE", low=0, high=1)
     focal: float = option(0.1, "standard deviation of the log of the error of the focal length", "SD", low=0)
     exchanged: float = option(
         0.1, "share of clips with left and right exchanged for a while (all, arms or legs)", "SHARE", low=0, high=1
     )
     clearer: float = option(0.4, "share of clips with a part of BlazePose's errors taken away", "SHARE", low=0, high=1)
-    mirror: float = option(0.5, "share seen in a mirror", "SHARE", low=0, high=1)
+    mirror: float = option(0.3, "share seen in a mirror", "SHARE", low=0, high=1)
 
 
 def inputs(
@@ -77,6 +78,7 @@ def inputs(
         "roi": seen.roi,
         "camera": torch.stack([focal, *(0.5 * truth.size_px.T), pitch], 1),
         "shape": torch.cat([betas * (sure > 0), sure], 1),
+        "image": seen.features.masked_fill(some(knowledge.without_image)[:, None, None], 0).float(),
     }
 
 

@@ -31,8 +31,9 @@ class Shards:
         return len(self.truth)
 
 
-def load_shards(folder: Path, figure: Figure, most: int = 0) -> Shards:
-    """All shards of a folder, or the first ``most`` frames' worth of them. Single frames without a person are left out.
+def load_shards(folder: Path, figure: Figure, most: int = 0, cut: bool = True) -> Shards:
+    """All shards of a folder, or the first ``most`` frames' worth of them. Single frames without a person are left out,
+    and where ``cut`` is off, pictures of which a window was left.
 
     Raises:
         MocapError: there are none.
@@ -48,6 +49,8 @@ def load_shards(folder: Path, figure: Figure, most: int = 0) -> Shards:
     for file in tqdm(files, desc=str(folder), unit="shard", leave=False):
         with np.load(file) as shard:
             arrays = {name: torch.from_numpy(shard[name]) for name in shard.files}
+        if not cut:
+            arrays = {name: array[~arrays["cut"]] for name, array in arrays.items()}
         truth = _truth(arrays, figure)
         seen = _seen(arrays, truth)
         if clip_frames == 1:
@@ -77,4 +80,4 @@ def _seen(arrays: dict[str, Tensor], truth: Truth) -> Seen:
     px, roi = arrays["landmarks_px"], arrays["roi"]
     off = (px[..., :2] - true).norm(dim=-1).median(1).values / roi[:, 2].clamp_min(1)
     gone = (arrays["score"] <= 0) | (off > _STRANGER)
-    return Seen(px, arrays["landmarks_world"], arrays["visibility"], roi).without(gone)
+    return Seen(px, arrays["landmarks_world"], arrays["visibility"], roi, arrays["features"]).without(gone)

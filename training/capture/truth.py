@@ -104,6 +104,7 @@ class Seen:
     landmarks_world: Tensor  # (N, 33, 3) m
     visibility: Tensor  # (N, 33) in [0, 1], below 0: not there
     roi: Tensor  # (N, 4) centre x, y and side in px, rotation in rad
+    features: Tensor  # (N, 16, 288), half precision; zeros where there is no picture
 
     def __len__(self) -> int:
         return len(self.roi)
@@ -126,11 +127,11 @@ class Seen:
         visibility = torch.where(gone[:, None], -torch.ones(()), self.visibility)
         roi = torch.where(gone[:, None], torch.tensor([0.0, 0, 1, 0]), self.roi)
         px, world = (part.masked_fill(gone[:, None, None], 0) for part in (self.landmarks_px, self.landmarks_world))
-        return Seen(px, world, visibility, roi)
+        return Seen(px, world, visibility, roi, self.features.masked_fill(gone[:, None, None], 0))
 
     def mirrored(self, which: Tensor, width_px: Tensor) -> Seen:
-        """Those of ``which`` (N,) bool seen in a mirror that keeps the picture's size, of width (N,) px; frames in
-        which nobody is seen stay as they are.
+        """Those of ``which`` (N,) bool seen in a mirror that keeps the picture's size, of width (N,) px, which nobody
+        took a picture of; frames in which nobody is seen stay as they are.
         """
         sign = torch.tensor([-1.0, 1.0, 1.0])
         px = self.landmarks_px[:, SWAP_LANDMARKS] * sign
@@ -143,6 +144,7 @@ class Seen:
             torch.where(pick[..., None], self.landmarks_world[:, SWAP_LANDMARKS] * sign, self.landmarks_world),
             torch.where(pick, self.visibility[:, SWAP_LANDMARKS], self.visibility),
             torch.where(pick, roi, self.roi),
+            self.features.masked_fill(pick[..., None], 0),
         )
 
 

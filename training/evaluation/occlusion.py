@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -22,7 +21,7 @@ from training.evaluation.shards import clip_of
 from training.evaluation.track import Array, System
 from training.evaluation.truth import Clip, Truth, project
 from training.evaluation.watching import SMOOTHED
-from training.synthesis.pairs import PairMaker
+from training.synthesis.pairs import PairMaker, only
 from training.synthesis.rows import seen_rows, truth_rows
 from training.synthesis.scenery import Scenery
 
@@ -102,17 +101,6 @@ def crop_below(picture: Image, body: Array, share: float) -> Image:
 
 CROPS: dict[str, Callable[[Image, Array, float], Image]] = {"evenly": crop_evenly, "from below": crop_below}
 SHARES = (0.3, 0.5)
-
-
-def only(picture: Image, low: Array, high: Array) -> Image:
-    """The picture with the window from ``low`` to ``high`` (2,) px, all else its border's pixels."""
-    height, width = picture.shape[:2]
-    left, top = np.clip(np.floor(low), 0, [width - 8, height - 8]).astype(int)
-    right, bottom = np.clip(np.ceil(high), [left + 8, top + 8], [width, height]).astype(int)
-    window = np.ascontiguousarray(picture[top:bottom, left:right])
-    return np.asarray(
-        cv2.copyMakeBorder(window, top, height - bottom, left, width - right, cv2.BORDER_REPLICATE), np.uint8
-    )
 
 
 def crop_growth(

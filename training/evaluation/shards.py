@@ -18,7 +18,7 @@ from training.evaluation.watching import RAW, SMOOTHED, View, watch_blazepose, w
 log = logging.getLogger(__name__)
 CLIP_FPS = 30.0
 _NEEDED = ("R", "betas", "p_camera_joint", "size_px", "focal_px", "R_camera_world", "p_world_camera",
-           "landmarks_px", "landmarks_world", "visibility", "roi", "score")  # fmt: skip
+           "landmarks_px", "landmarks_world", "visibility", "roi", "score", "features")  # fmt: skip
 
 
 def shard_clips(folder: Path, limit: int = 0, with_pitch: bool = True) -> Iterator[Clip]:
@@ -85,7 +85,7 @@ def clip_of(name: str, arrays: Mapping[str, Array], with_pitch: bool = True) -> 
     t = np.arange(count) / CLIP_FPS
     pitch = float(np.arcsin(np.clip(-R_camera_world[0, 2, 1], -1, 1))) if with_pitch else UNKNOWN_PITCH
     size = int(arrays["size_px"][0, 0]), int(arrays["size_px"][0, 1])
-    seen = (arrays[key] for key in ("landmarks_px", "landmarks_world", "visibility", "roi", "score"))
+    seen = (arrays[key] for key in ("landmarks_px", "landmarks_world", "visibility", "roi", "score", "features"))
     track = Track(name, t, size, float(arrays["focal_px"][0]), pitch, *seen)
     joints = arrays["p_camera_joint"]
     in_world = joints @ R_camera_world + arrays["p_world_camera"][:, None]

@@ -42,9 +42,9 @@ def kinematic(track: Track, shape: Array | None = None) -> Answer:
 def person_of(track: Track, index: int) -> Person:
     """One frame of a track as the tracker gives it."""
     x, y, side, rotation = (float(value) for value in track.roi[index])
-    arrays = (track.landmarks_px[index], track.landmarks_world[index], track.visibility[index])
-    px, world, visibility = (array.astype(np.float32) for array in arrays)
-    return Person(0, Roi((x, y), side, rotation), float(track.score[index]), px, world, visibility)
+    arrays = (track.landmarks_px, track.landmarks_world, track.visibility, track.features)
+    seen = (array[index].astype(np.float32) for array in arrays)
+    return Person(0, Roi((x, y), side, rotation), float(track.score[index]), *seen)
 
 
 def network_systems(path: Path, modes: Sequence[str] = MODES, logits_noise: float = 0.0) -> dict[str, System]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mocap.body.landmarks import NUM_LANDMARKS, landmarks_from_pose
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, load_skeleton
 from mocap.models.token_capture import UNKNOWN_PITCH
+from mocap.people.landmarks import FEATURES
 from mocap.types import BodyPose, Person, PoseEstimate
 
 Array = NDArray[np.float64]
@@ -37,6 +38,7 @@ class Track:
     visibility: Array  # (T, 33) in [0, 1]
     roi: Array  # (T, 4) centre x, y and side in px, rotation in rad
     score: Array  # (T,) presence in [0, 1]
+    features: Array  # (T, 16, 288) of the landmark network
 
     def __len__(self) -> int:
         return len(self.t)
@@ -58,11 +60,12 @@ class Track:
     ) -> Track:
         """From a tracker's persons, one a frame; None where there was nobody."""
         count = len(persons)
-        arrays = [np.zeros((count, *shape)) for shape in ((33, 3), (33, 3), (33,), (4,), ())]
+        arrays = [np.zeros((count, *shape)) for shape in ((33, 3), (33, 3), (33,), (4,), (), FEATURES)]
         for row, person in enumerate(persons):
             if person is not None:
                 roi = [*person.roi.center_px, person.roi.size_px, person.roi.rotation]
-                found = (person.landmarks_px, person.landmarks_world, person.visibility, roi, person.score)
+                features = 0.0 if person.features is None else person.features
+                found = (person.landmarks_px, person.landmarks_world, person.visibility, roi, person.score, features)
                 for array, value in zip(arrays, found, strict=True):
                     array[row] = value
         return cls(name, np.array(t, np.float64), size, focal_px, pitch, *arrays)

@@ -54,7 +54,7 @@ def watch_blazepose(view: View, cache: Path | None = None) -> Track:
     """What our own tracker sees of one person."""
     seen = _kept(cache, view, f"tracker {_tracker_version()}", lambda: _by_tracker(view))
     size = int(seen["size"][0]), int(seen["size"][1])
-    names = ("landmarks_px", "landmarks_world", "visibility", "roi", "score")
+    names = ("landmarks_px", "landmarks_world", "visibility", "roi", "score", "features")
     return Track(view.name, seen["t"], size, view.focal_px, 0.0, *(seen[name] for name in names))
 
 
@@ -72,9 +72,10 @@ def watch_mediapipe(view: View, cache: Path | None = None) -> dict[str, Points]:
 
 def _by_tracker(view: View) -> dict[str, Array]:
     from mocap.config import PeopleConfig
-    from mocap.models.blazepose import load_detector, load_landmarker
+    from mocap.models.blazepose import WITH_FEATURES, load_detector, load_landmarker
 
-    tracker = mocap.people.Tracker(PeopleConfig(max_people=1), load_detector(), load_landmarker())
+    landmarker = load_landmarker(outputs=WITH_FEATURES)
+    tracker = mocap.people.Tracker(PeopleConfig(max_people=1), load_detector(), landmarker)
     times: list[float] = []
     persons: list[Person | None] = []
     size = (0, 0)
@@ -84,7 +85,7 @@ def _by_tracker(view: View) -> dict[str, Array]:
         found = tracker.update(Frame(index, t, rgb))
         persons.append(found[0] if found else None)
     track = Track.of(view.name, times, size, view.focal_px, persons)
-    names = ("t", "landmarks_px", "landmarks_world", "visibility", "roi", "score")
+    names = ("t", "landmarks_px", "landmarks_world", "visibility", "roi", "score", "features")
     return {"size": np.array(size, np.float64), **{name: getattr(track, name) for name in names}}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from training.synthesis.scenery import Occluder, Scenery
 from training.synthesis.views import ViewConfig, Views, random_headings, random_views
 from training.synthesis.webcam import Webcam, random_webcam
 
+Window = tuple[NDArray[np.floating], NDArray[np.floating]]  # upper left and lower right corner, (2,) px each
 _REACH = 1.05  # half the square's side without margin, times the farthest joint from the hips
 _JITTER = 0.06  # of the first square, share of its side
 _UP_LEG = [JOINT["pelvis"], JOINT["left_hip"], JOINT["left_knee"], JOINT["left_ankle"]]
@@ -38,6 +40,7 @@ class PairConfig:
     shape_sd: float = option(1.0, "standard deviation of the betas", "SD", low=0)
     least_score: float = option(0.5, "a person that the network is less sure of is dropped, as the tracker does", low=0)
     company: float = option(0.15, "share of scenes with a second person", "SHARE", low=0, high=1)
+    cut: float = option(0.0, "share of scenes of which only a window around the person is left", "SHARE", low=0, high=1)
     fps: float = option(30.0, "frames per second of clips", "HZ", low=1)
 
 
@@ -48,6 +51,7 @@ class Pair:
     picture: Image
     scale: float  # pixels of the camera for one of the picture
     seen: Observation  # in pixels of the picture
+    cut: bool  # only a window of the picture was left
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Scene:
     webcam: Webcam
     occluders: list[Occluder]
     company: list[Mesh]  # a second person, standing still
+    window: Window | None  # all that is left of the picture
 
 
 class PairMaker:
@@ -111,7 +116,9 @@ class PairMaker:
         if seen is None:
             return None
         seen = self._look(picture, roi_from_points(*seen.axis_px))  # as the tracker, from what it saw before
-        return Pair(picture, scene.scale, seen) if seen is not None and seen.score >= self.config.least_score else None
+        if seen is None or seen.score < self.config.least_score:
+            return None
+        return Pair(picture, scene.scale, seen, scene.window is not None)
 
     def clip(self, people: People, scenery: Scenery, rng: np.random.Generator) -> list[Pair | None]:
         """All of them as the frames of one clip, each seen in the square that the frame before gave, filtered as the
@@ -134,7 +141,7 @@ class PairMaker:
                 axis = AxisFilter.start(t, seen.axis_px)
             else:
                 axis.update(t, seen.axis_px)
-            pairs.append(Pair(picture, scene.scale, seen))
+            pairs.append(Pair(picture, scene.scale, seen, scene.window is not None))
         return pairs
 
     def _leg(self, betas: torch.Tensor) -> torch.Tensor:
@@ -159,11 +166,14 @@ class PairMaker:
         width, height = (round(float(side / scale)) for side in size)
         scene = Scene(
             width, height, float(scale), random_look(self.wardrobe.parts, rng), scenery.room(width, height, rng),
-            random_lighting(rng), random_webcam(rng), [], [],
+            random_lighting(rng), random_webcam(rng), [], [], None,
         )  # fmt: skip
-        occluders = scenery.occluders(self._joints_px(people, index, scene), width, height, rng)
+        joints = self._joints_px(people, index, scene)
+        occluders = scenery.occluders(joints, width, height, rng)
         company = [self._other(people, index, rng)] if rng.random() < self.config.company else []
-        return replace(scene, occluders=occluders, company=company)
+        cut = self.config.cut > 0 and rng.random() < self.config.cut
+        window = random_window(joints, width, height, rng) if cut else None
+        return replace(scene, occluders=occluders, company=company, window=window)
 
     def _other(self, people: People, index: int, rng: np.random.Generator) -> Mesh:
         """Somebody of another pose beside, mostly behind, one of the people."""
@@ -187,6 +197,8 @@ class PairMaker:
         picture = renderer(scene.room, meshes, focal, scene.lighting)
         for occluder in scene.occluders:
             occluder(picture)
+        if scene.window is not None:
+            picture = only(picture, *scene.window)
         return scene.webcam(picture, rng)
 
 
@@ -199,6 +211,28 @@ def first_square(joints_px: NDArray[np.floating], rng: np.random.Generator) -> R
     reach = _REACH * float(np.linalg.norm(joints_px - hips, axis=1).max())
     center = hips + _JITTER * reach * rng.standard_normal(2)
     return roi_from_points(center, center + up * reach * float(np.exp(_JITTER * rng.standard_normal())))
+
+
+def random_window(joints_px: NDArray[np.floating], width: int, height: int, rng: np.random.Generator) -> Window:
+    """A part of the box around joints (N, 2) px: from 0.4 to all of each side, anywhere."""
+    joints = np.clip(joints_px, 0, [width, height])
+    low, high = joints.min(0), joints.max(0)
+    margin = 0.15 * float((high - low).max())
+    low, high = low - margin, high + margin
+    size = (high - low) * rng.uniform(0.4, 1.0, 2)
+    start = low + rng.random(2) * (high - low - size)
+    return start, start + size
+
+
+def only(picture: Image, low: NDArray[np.floating], high: NDArray[np.floating]) -> Image:
+    """The picture with the window from ``low`` to ``high`` (2,) px, all else its border's pixels."""
+    height, width = picture.shape[:2]
+    left, top = np.clip(np.floor(low), 0, [width - 8, height - 8]).astype(int)
+    right, bottom = np.clip(np.ceil(high), [left + 8, top + 8], [width, height]).astype(int)
+    window = np.ascontiguousarray(picture[top:bottom, left:right])
+    return np.asarray(
+        cv2.copyMakeBorder(window, top, height - bottom, left, width - right, cv2.BORDER_REPLICATE), np.uint8
+    )
 
 
 def random_lighting(rng: np.random.Generator) -> Lighting:

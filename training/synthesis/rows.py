@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mocap.people.landmarks import Observation
+from mocap.people.landmarks import FEATURES, Observation
 from training.synthesis.people import People
 
 Rows = dict[str, np.ndarray]
@@ -30,6 +30,7 @@ def seen_rows(observations: Sequence[tuple[Observation, float] | None]) -> Rows:
     """Of what was seen in pictures, each with the pixels of the camera for one of the picture; zeros for nobody."""
     shapes = {"landmarks_px": (33, 3), "landmarks_world": (33, 3), "visibility": (33,), "roi": (4,), "score": ()}
     rows = {name: np.zeros((len(observations), *shape), np.float32) for name, shape in shapes.items()}
+    rows["features"] = np.zeros((len(observations), *FEATURES), np.float16)
     for row, observation in enumerate(observations):
         if observation is not None:
             seen, scale = observation
@@ -38,4 +39,6 @@ def seen_rows(observations: Sequence[tuple[Observation, float] | None]) -> Rows:
             rows["visibility"][row] = seen.visibility
             rows["roi"][row] = [*(scale * np.array([*seen.roi.center_px, seen.roi.size_px])), seen.roi.rotation]
             rows["score"][row] = seen.score
+            if seen.features is not None:
+                rows["features"][row] = seen.features
     return rows

@@ -15,6 +15,7 @@ from mocap.body.landmarks import LANDMARK
 from mocap.body.torch_figure import Figure
 from mocap.body.torch_kinematics import with_hands
 from mocap.body.torch_rotations import axis_angle_to_matrix
+from mocap.people.landmarks import FEATURES
 from training.capture.landmark_noise import LandmarkNoise
 from training.capture.truth import FLIP_YZ, Seen, Truth
 from training.synthesis.people import People
@@ -61,7 +62,8 @@ def seen_of(truth: Truth, error: float = 0.0, seed: int = 0) -> Seen:
     px = torch.cat([truth.project(points), depth], -1) + side * off(33, 3)
     roi = roi + off(4) * torch.cat([side[:, 0], side[:, 0], side[:, 0], torch.ones_like(side[:, 0])], 1)
     visibility = 0.2 + 0.7 * torch.rand(len(truth), 33, generator=generator)
-    return Seen(px, points - hips + off(33, 3), visibility, roi)
+    features = torch.rand(len(truth), *FEATURES, generator=generator).half()
+    return Seen(px, points - hips + off(33, 3), visibility, roi, features)
 
 
 def shard(some: People, seen: Seen) -> dict[str, NDArray]:
@@ -73,9 +75,11 @@ def shard(some: People, seen: Seen) -> dict[str, NDArray]:
         "visibility": seen.visibility,
         "roi": seen.roi,
         "score": torch.full((len(seen),), 0.9),
+        "features": seen.features,
     }
     arrays = {
         "row": torch.arange(len(seen)),
+        "cut": torch.arange(len(seen)) % 8 >= 4,
         "R": some.R_parent_joint,
         "betas": some.betas,
         "p_camera_joint": some.views.to_camera(some.p_world_joint),

@@ -30,6 +30,16 @@ def test_truth_and_what_was_seen_come_back(tmp_path: Path) -> None:
         assert torch.equal(getattr(found.seen, name), part)
 
 
+def test_pictures_of_which_a_window_is_left_can_be_left_out(tmp_path: Path) -> None:
+    seen = seen_of(TRUTH, error=0.01)
+    write_shard(tmp_path, SOME, seen, clip_frames=4)
+    found = load_shards(tmp_path, Figure(), cut=False)
+    kept = [0, 1, 2, 3, 8, 9, 10, 11]
+    assert len(found) == 8
+    assert torch.equal(found.seen.features, seen.features[kept])
+    torch.testing.assert_close(found.truth.betas, TRUTH.betas[kept])
+
+
 def test_frames_without_a_person_are_left_out_and_of_clips_kept(tmp_path: Path) -> None:
     seen = seen_of(TRUTH, error=0.01)
     seen.visibility[[2, 7]] = -1

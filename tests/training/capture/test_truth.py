@@ -54,7 +54,8 @@ def test_mirrored_twice_is_the_identity() -> None:
     assert (once.p_camera_joint[HALF] - TRUTH.p_camera_joint[HALF]).abs().amax((1, 2)).min() > 0.01
     close(once.mirrored(HALF), TRUTH)
     seen, width = seen_of(TRUTH, 0.02), TRUTH.size_px[:, 0]
-    close(seen.mirrored(HALF, width).mirrored(HALF, width), seen, atol=1e-3)
+    without_picture = replace(seen, features=seen.features * ~HALF[:, None, None])  # nobody took one of the mirror
+    close(seen.mirrored(HALF, width).mirrored(HALF, width), without_picture, atol=1e-3)
     close(seen.mirrored(HALF, width)[~HALF], seen[~HALF], atol=0)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from mocap.body.landmarks import landmarks_from_pose
 from mocap.body.rotations import axis_angle_to_matrix
 from mocap.body.skeleton import JOINT, load_skeleton
+from mocap.people.landmarks import FEATURES
 from training.evaluation.shards import clip_of
 from training.evaluation.track import Answer
 from training.evaluation.truth import Clip
@@ -58,6 +59,7 @@ def rows(frames: int = 64, seed: int = 0, noise_m: float = 0.0, delay: float = 0
         "visibility": np.ones((frames, 33)),
         "roi": np.concatenate([middle, side[:, None], np.zeros((frames, 1))], 1),
         "score": np.ones(frames),
+        "features": np.random.default_rng(seed + 2).random((frames, *FEATURES)),
     }
 
 

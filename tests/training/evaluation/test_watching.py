@@ -66,7 +66,8 @@ def test_what_was_seen_is_kept_by_the_videos_bytes(tmp_path: Path, monkeypatch: 
     assert len(looked) == 4
 
 
-SHAPES = {"landmarks_px": (33, 3), "landmarks_world": (33, 3), "visibility": (33,), "roi": (4,), "score": ()}
+SHAPES = {"landmarks_px": (33, 3), "landmarks_world": (33, 3), "visibility": (33,), "roi": (4,), "score": (),
+          "features": (16, 288)}  # fmt: skip
 
 
 def test_nobody_in_the_video(tmp_path: Path) -> None:
