@@ -52,7 +52,7 @@ class Pipeline:
         self.tracker = Tracker(
             config,
             load_detector(engine=config.engine),
-            load_landmarker(config.engine, config.max_people, outputs=outputs),
+            load_landmarker(engine=config.engine, max_batch=config.max_people, outputs=outputs),
         )
         forget_s = config.lost_after_s + 0.5
         self.regressor = load_regressor(config, lookahead, forget_s)
