@@ -165,9 +165,9 @@ class People:
         root[:, 1] += lift
         root[:, ::2] += feet.shift_m
         R, joints = placed.R, placed.joints
-        rest = feet.lift_m - lift
-        if np.abs(rest).max() > _LEAST_BEND_M:
-            R, joints = raise_ankles(R, joints, rest[:, None] * R_world[1])
+        bend_m = feet.lift_m - lift  # what is left for the legs
+        if np.abs(bend_m).max() > _LEAST_BEND_M:
+            R, joints = raise_ankles(R, joints, bend_m[:, None] * R_world[1])
         R = R.astype(np.float32)
         R[:, 0] = R_world @ placed.R[:, 0]
         joints = joints @ R_world.T + root[:, None]
