@@ -30,6 +30,7 @@ class CaptureLossWeights:
     rotation: float = option(10.0, "local rotations", low=0)
     root: float = option(10.0, "the pelvis' rotation", low=0)
     joints: float = option(60.0, "joints and landmarks from the rotations and the shape, pelvis at 0", low=0)
+    aligned: float = option(60.0, "joints after the similarity transform that fits them best, as PA-MPJPE", low=0)
     vertices: float = option(30.0, "mesh, pelvis at 0", low=0)
     bones: float = option(20.0, "bone lengths at rest", low=0)
     picture: float = option(60.0, "joints in the picture", low=0)
@@ -78,6 +79,7 @@ class CaptureLoss(nn.Module):
         joints, landmarks = self.figure(R, betas)
         true = torch.cat([truth.p_camera_joint, truth.p_camera_landmark], 1)
         true = (true - truth.p_camera_joint[:, :1]) @ self.level
+        true_joints = true[:, : joints.shape[1]]
         points = torch.cat([joints, landmarks], 1)
         root = root_in_camera(out["camera"].float(), seen["roi"], seen["camera"])
         picture, true_picture = _in_square(points @ self.level + root[:, None], truth, seen)
@@ -86,6 +88,7 @@ class CaptureLoss(nn.Module):
             "rotation": mean((R[:, 1:] - truth.R[:, 1:]).abs()),
             "root": mean((R[:, 0] - truth.R[:, 0]).abs()),
             "joints": mean((points - true).abs()),
+            "aligned": mean((_aligned(joints, true_joints) - true_joints).abs()),
             "vertices": mean((self._vertices(R, betas) - self._vertices(truth.R, truth.betas)).abs()),
             "bones": mean((self._bones(betas) - self._bones(truth.betas)).abs()),
             # Where nobody is seen there is no square either.
@@ -146,6 +149,21 @@ def _lag(error: Tensor, velocity: Tensor, pair: Tensor) -> Tensor:
     middle = 0.5 * (error[:, 1:] + error[:, :-1])
     along = -(middle * velocity * pair).sum((0, 1, 3)) / (velocity.square() * pair).sum((0, 1, 3)).clamp_min(1e-3)
     return along.relu().mean()
+
+
+def _aligned(points: Tensor, true: Tensor) -> Tensor:
+    """Points (N, n, 3) m after the similarity transform that fits them best to the true ones in least squares.
+
+    The transform counts as a constant: being the best one, it does not pay to change the points for its sake.
+    """
+    moved, middle = points - points.mean(1, keepdim=True), true.mean(1, keepdim=True)
+    with torch.no_grad():
+        U, S, Vh = torch.linalg.svd((true - middle).mT @ moved)
+        sign = torch.ones_like(S)
+        sign[:, 2] = torch.linalg.det(U @ Vh).sign()
+        scale = (S * sign).sum(1) / moved.square().sum((1, 2)).clamp_min(1e-6)
+        turn = scale[:, None, None] * ((U * sign[:, None]) @ Vh)
+    return moved @ turn.mT + middle
 
 
 def _in_square(p_camera: Tensor, truth: Truth, seen: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -9,10 +10,11 @@ from torch import Tensor
 from mocap.body.torch_rotations import axis_angle_to_matrix
 from mocap.models.regressor import view_rotation
 from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig
-from training.capture.losses import _SOME, CaptureLoss, CaptureLossWeights
+from training.capture.losses import _SOME, CaptureLoss, CaptureLossWeights, _aligned
 from training.capture.samples import inputs
 from training.capture.truth import Truth
 from training.capture.validation import PLAIN
+from training.metrics import procrustes
 
 from .small_shards import people, seen_of, truth_of
 
@@ -21,9 +23,9 @@ TOKENIZER = TokenizerConfig(tokens=42, codes=16, code_dim=2, width=12, per_joint
 SQUARE_M = 2.2
 # What a wrong part of the output may change.
 TERMS = {
-    "body": {"rotation", "joints", "vertices", "picture"},
+    "body": {"rotation", "joints", "aligned", "vertices", "picture"},
     "root": {"root", "joints", "vertices", "picture"},
-    "betas": {"betas", "bones", "joints", "vertices", "picture"},
+    "betas": {"betas", "bones", "joints", "aligned", "vertices", "picture"},
     "camera": {"picture"},
     "logits": {"tokens"},
 }
@@ -89,7 +91,7 @@ def moving(losses: CaptureLoss, out: Output, truth: Truth, seen: dict[str, Tenso
 def test_the_truth_costs_nothing(losses: CaptureLoss) -> None:
     truth, seen = samples()
     terms = terms_of(losses, right(losses, truth, seen), truth, seen)
-    for name in ("rotation", "root", "joints", "vertices", "bones", "betas", "picture"):
+    for name in ("rotation", "root", "joints", "aligned", "vertices", "bones", "betas", "picture"):
         assert terms[name] == pytest.approx(0, abs=1e-4), name
 
 
@@ -147,6 +149,17 @@ def test_errors_have_the_size_that_they_are_said_to_have(losses: CaptureLoss) ->
     assert terms_of(losses, off, truth, seen)["betas"] == pytest.approx(0.09, rel=1e-4)
     far = {**out, "camera": out["camera"] + torch.tensor([0.0, 1e3, 1e3])}
     assert 1.9 < terms_of(losses, far, truth, seen)["picture"] <= 2  # no more, whatever the error
+
+
+def test_aligned_joints_are_those_of_pa_mpjpe() -> None:
+    generator = torch.Generator().manual_seed(0)
+    true = torch.randn(8, 24, 3, generator=generator)
+    points = true + 0.2 * torch.randn(8, 24, 3, generator=generator)
+    points[:4, :, 0] *= -1  # a mirrored one may not be turned into its image
+    np.testing.assert_allclose(_aligned(points, true).numpy(), procrustes(points.numpy(), true.numpy()), atol=1e-5)
+    turn = axis_angle_to_matrix(torch.tensor([0.5, -1.0, 2.0]))
+    assert (_aligned(1.7 * true @ turn.mT + 3, true) - true).abs().max() < 1e-5
+    assert torch.isfinite(_aligned(torch.zeros(2, 24, 3), true[:2])).all()
 
 
 def test_frames_that_are_not_there_do_not_count(losses: CaptureLoss) -> None:
