@@ -66,6 +66,9 @@ class CaptureRun:
     start: str = option("", "checkpoint whose weights training starts from", "FILE")
     frames: int = option(1, "frames of a clip; 1: unrelated frames", "N", low=1)
     rendered: float = option(0.5, "share of the batch that is rendered", "SHARE", low=0, high=1)
+    lively: float = option(
+        0.0, "share of the clips without pictures that are the liveliest of four", "SHARE", low=0, high=1
+    )
     learn: Literal["all", "temporal", "time"] = option(
         "all", "what learns: everything, all but the regressor, or what is over time alone (transformer, contact)"
     )
@@ -87,7 +90,7 @@ class CaptureTask:
         self.losses = CaptureLoss(config.loss, self.tokenizer)
         self.figure = figure = Figure()  # samples are made on the CPU
         self.corpus = Corpus.open(Path(config.corpus))
-        self.stream = Stream(self.corpus, "train", figure, load_noise(Path(config.noise)), config.frames)
+        self.stream = Stream(self.corpus, "train", figure, load_noise(Path(config.noise)), config.frames, config.lively)
         self.shards = load_shards(Path(config.pairs), figure)
         self.validation = load_shards(Path(config.validation), figure)
         for shards, folder in ((self.shards, config.pairs), (self.validation, config.validation)):
@@ -154,6 +157,7 @@ class CaptureTask:
             "loss": asdict(self.config.loss),
             "knowledge": asdict(self.config.knowledge),
             "rendered": {"share": self.config.rendered, "frames": len(self.shards)},
+            "lively": self.config.lively,
             "start": self.config.start or None,
             "whole_pose": self.config.whole_pose,
             "data": self.corpus.description(),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mocap.body.landmarks import LANDMARK
@@ -26,6 +28,7 @@ _LIMBS = torch.zeros(3, 33, dtype=torch.bool)  # all landmarks, those of the arm
 _LIMBS[0], _LIMBS[1, 11:23], _LIMBS[2, 23:] = True, True, True
 _LEGS = [JOINT[f"{side}_{name}"] for side in ("left", "right") for name in ("hip", "knee", "ankle")]
 _STRAIGHT = 0.25  # share of people whose legs are stretched
+_DRAWN = 4  # stretches of motion of which the liveliest is taken
 _LEG = [JOINT["pelvis"], JOINT["left_hip"], JOINT["left_knee"], JOINT["left_ankle"]]
 
 
@@ -124,11 +127,27 @@ def _exchanged(
     )
 
 
-class Stream:
-    """People of the corpus before random cameras, as BlazePose would see them; no picture is made."""
+def _motion(corpus: Corpus, rows: NDArray[np.int64]) -> NDArray[np.floating]:
+    """How much joints turn from one to the next of ``rows`` (N, frames), (N,) rad in the mean."""
+    quats = np.asarray(corpus.quats[rows], np.float32)
+    here, there = quats[:, :-1], quats[:, 1:]
+    chord = np.minimum(np.linalg.norm(there - here, axis=-1), np.linalg.norm(there + here, axis=-1))
+    return np.asarray(2 * chord.mean((1, 2)))
 
-    def __init__(self, corpus: Corpus, split: str, figure: Figure, noise: LandmarkNoise, frames: int) -> None:
+
+class Stream:
+    """People of the corpus before random cameras, as BlazePose would see them; no picture is made.
+
+    Args:
+        frames: of a clip; 1: unrelated frames.
+        lively: share of the clips that are the liveliest of four.
+    """
+
+    def __init__(
+        self, corpus: Corpus, split: str, figure: Figure, noise: LandmarkNoise, frames: int, lively: float = 0.0
+    ) -> None:
         self.corpus, self.split, self.figure, self.noise, self.frames = corpus, split, figure, noise, frames
+        self.lively = lively
         self.views, self._poses = ViewConfig(), Poses(corpus, split)
         self._windows: dict[int, Windows] = {}
 
@@ -150,7 +169,9 @@ class Stream:
     def _clip(self, stride: int, generator: torch.Generator) -> Tensor:
         length = (self.frames - 1) * stride + 1
         windows = self._windows.setdefault(length, Windows(self.corpus, self.split, length))
-        return torch.as_tensor(windows(1, generator))[0, ::stride]
+        lively = float(torch.rand((), generator=generator)) < self.lively
+        rows = windows(_DRAWN if lively else 1, generator)[:, ::stride]
+        return torch.from_numpy(rows[int(_motion(self.corpus, rows).argmax()) if lively else 0])
 
     def _people(self, rows: Tensor, count: int, generator: torch.Generator) -> Truth:
         frames = self.frames

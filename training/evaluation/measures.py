@@ -30,6 +30,7 @@ from training.metrics import (
 FLIP_MM = 30.0  # a frame is flipped if exchanging left and right of what was observed brings the error down by more
 MOST_LAG = 5  # frames
 HIDDEN = (0.0, 0.15, 0.3, 0.5, 1.0)  # borders between levels of occlusion, shares of the compared points
+SPEED = (0.0, 0.5, 1.0, np.inf)  # m/s, borders between levels of the compared points' mean speed about the root
 VERTEX_STEP = 20  # every 20th vertex stands for the mesh
 _TOES = (31, 32)  # BlazePose's foot index points
 _CHUNK = 256
@@ -94,6 +95,9 @@ def figures(samples: Samples, dt: float | None) -> Figures:
     for low, high in pairwise(HIDDEN):
         level = (samples["hidden"] >= low) & (samples["hidden"] < high + (high == 1.0))
         found[hidden_title(low, high)] = mean_of(samples["pa_mpjpe"][level])
+    for low, high in pairwise(SPEED) if "speed" in samples else ():
+        level = (samples["speed"] >= low) & (samples["speed"] < high)
+        found[speed_title(low)] = mean_of(samples["pa_mpjpe"][level])
     found["flipped_frames"] = float(np.isfinite(samples["mended"]).sum())
     return found
 
@@ -108,6 +112,11 @@ def per_point(samples: Samples) -> dict[str, list[float]]:
 def hidden_title(low: float, high: float) -> str:
     """Name of a level of occlusion."""
     return f"pa_hidden_{100 * low:.0f}_{100 * high:.0f}"
+
+
+def speed_title(low: float) -> str:
+    """Name of a level of speed, by its lower border in m/s."""
+    return f"pa_speed_{low:g}"
 
 
 def flipped_frames(truth: Truth) -> Mask:
@@ -152,6 +161,7 @@ def of_motion(truth: Truth, landmarks: Array, use: Mask) -> Samples:
         "acceleration_error": _mean(_size(derivative(moving - true, dt, 2))),
         "jitter": _mean(_size(derivative(moving, dt, 3))),
         "correlation": velocity_correlation(moving, true, MOST_LAG)[None],
+        "speed": np.append(np.nan, _mean(_size(derivative(true, dt, 1)))),
     }
     if truth.body is not None:
         feet = _where(use, _rooted(truth, landmarks))[:, list(_TOES)] + truth.points[:, list(truth.root)].mean(

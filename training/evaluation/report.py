@@ -12,11 +12,16 @@ from typing import Any
 
 from mocap.body.landmarks import LANDMARK_NAMES
 from mocap.body.skeleton import JOINT_NAMES
-from training.evaluation.measures import HIDDEN, Figures, hidden_title, per_point
+from training.evaluation.measures import HIDDEN, SPEED, Figures, hidden_title, per_point, speed_title
 from training.evaluation.runs import SetResult
 from training.evaluation.targets import goal_rows, goals
 from training.evaluation.watching import RAW, SMOOTHED
 from training.metrics import mean_of
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:g}–{high:g}" if math.isfinite(high) else f"{low:g} and more"
+
 
 # Title, name of the figure, decimals, factor.
 ROWS: tuple[tuple[str, str, int, float], ...] = (
@@ -43,6 +48,10 @@ ROWS: tuple[tuple[str, str, int, float], ...] = (
     *(
         (f"PA-MPJPE, {100 * low:.0f}–{100 * high:.0f} % of the points hidden, mm", hidden_title(low, high), 1, 1)
         for low, high in pairwise(HIDDEN)
+    ),
+    *(
+        (f"PA-MPJPE, points that move at {_range(low, high)} m/s about the root, mm", speed_title(low), 1, 1)
+        for low, high in pairwise(SPEED)
     ),
     ("frames with an answer, %", "answered", 0, 100),
 )

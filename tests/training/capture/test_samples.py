@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,6 +188,25 @@ def test_streamed_people_are_seen_where_they_are(corpus: Corpus, frames: int) ->
     assert t.shape == (30, frames)
     assert seen.there.all()
     assert truth.p_camera_joint[:, JOINT["pelvis"], 2].median() > 0.3  # before the camera
+
+
+def test_lively_clips_move_more(tmp_path: Path) -> None:
+    write_small_corpus(tmp_path / "corpus")
+    quats = np.load(tmp_path / "corpus" / "quats.npy")
+    quats[:150] = quats[0]  # most of the training clip stands still
+    np.save(tmp_path / "corpus" / "quats.npy", quats)
+    corpus = Corpus.open(tmp_path / "corpus")
+
+    def moving(lively: float) -> float:
+        stream = Stream(corpus, "train", Figure(), noise_without_habits(1), FRAMES, lively)
+        truth, _, _ = stream(100, torch.Generator().manual_seed(0))
+        turned = (truth.R.unflatten(0, (100, FRAMES)).diff(dim=1).abs() > 1e-3).flatten(1)
+        return float(turned.any(1).float().mean())
+
+    still, half, lively = moving(0.0), moving(0.5), moving(1.0)
+    assert still < half < lively
+    assert still == pytest.approx(0.28, abs=0.1)
+    assert lively == pytest.approx(1 - 0.72**4, abs=0.1)
 
 
 def test_streamed_clips_are_of_one_person_and_one_camera_at_the_said_times(corpus: Corpus) -> None:

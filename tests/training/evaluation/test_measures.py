@@ -185,3 +185,16 @@ def test_levels_of_occlusion_share_the_frames() -> None:
     assert levels[0] < 1e-6
     assert levels == sorted(levels)
     assert np.mean(levels) == pytest.approx(found["pa_mpjpe"])
+
+
+def test_levels_of_speed_share_the_frames() -> None:
+    """A wrist that swings half a metre in the second half of the clip, and an error that comes with it."""
+    clip = made_clip()
+    true, points = (np.repeat(clip.truth.points[:1], len(clip.truth.points), axis=0) for _ in range(2))
+    late = np.arange(len(true)) >= len(true) // 2
+    true[late, 15] += 0.5 * ((np.arange(late.sum()) + 1) % 2)[:, None] * LEVEL
+    points[late, 16] += 0.1 * LEVEL
+    found = measured(replace(clip, truth=replace(clip.truth, points=true)), Points(points))
+    assert found["pa_speed_0"] < 1e-6
+    assert found["pa_speed_1"] > 10
+    assert np.isnan(found["pa_speed_0.5"])
