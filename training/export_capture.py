@@ -59,7 +59,12 @@ def export(config: ExportConfig) -> None:
             "licence": OWN,
             "weights": sum(p.numel() for p in network.parameters() if p.requires_grad),
             "figures": {"set": f"{len(shards)} rendered frames of held-out people", **figures},
-            "trained_on": {"licences": terms, "rendered": note["rendered"], **summary(corpus)},
+            "trained_on": {
+                "licences": terms,
+                "rendered": note["rendered"],
+                "lively": note["lively"],
+                **summary(corpus),
+            },
             "step": note["step"],
             **{key: note[key] for key in ("start", "loss", "knowledge", "train", "versions")},
         },

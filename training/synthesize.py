@@ -136,7 +136,7 @@ def make_clips(maker: PairMaker, config: SynthesisConfig, number: int) -> dict[s
         people = maker.actor(rows, drawn)
         pairs = maker.clip(people, scenery, rng)
         seen = seen_rows([None if pair is None else (pair.seen, pair.scale) for pair in pairs])
-        cut = np.full(len(rows), any(pair.cut for pair in pairs if pair is not None))
+        cut = np.full(len(rows), all(pair.cut for pair in pairs if pair is not None))  # or nobody was ever found
         parts.append({"row": rows, **truth_rows(people, list(range(len(rows)))), **seen, "cut": cut})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

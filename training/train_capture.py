@@ -1,11 +1,14 @@
-"""Train the learned capture: the token regressor on frames, then its temporal transformer on clips.
+"""Train the learned capture: frames and clips with rotations told at once, then both again with pose tokens.
 
     python -m training.train_capture --config configs/train_capture_frames.yaml
     python -m training.train_capture --config configs/train_capture_clips.yaml
+    python -m training.train_capture --config configs/train_capture_tokens.yaml
+    python -m training.train_capture --config configs/train_capture_live.yaml
 
-Needs ``out/pairs`` and ``out/pairs_clips`` (training.synthesize) and ``out/noise.pt`` (training.fit_noise). A part of
-each batch is rendered people, the rest comes from the corpus through the fitted noise and is never the same twice. The
-same command goes on where it was stopped.
+Needs ``out/corpus`` (training.make_corpus), ``out/pairs``, ``out/pairs_clips`` and the same of the validation split
+(training.synthesize), and ``out/noise.pt`` (training.fit_noise). A part of each batch is rendered people, the rest
+comes from the corpus through the fitted noise and is never the same twice. The same command goes on where it was
+stopped.
 """
 
 from __future__ import annotations
@@ -207,7 +210,8 @@ def start(checkpoint: Path, model: CaptureNetwork, tokenizer: PoseTokenizer) -> 
     """
     earlier = load_network(checkpoint, tokenizer)
     own, given = model.config.regressor, earlier.config.regressor
-    if replace(model.config, regressor=replace(own, tokenized=given.tokenized)) != earlier.config:
+    fits = own.tokenized or not given.tokenized
+    if not fits or replace(model.config, regressor=replace(own, tokenized=given.tokenized)) != earlier.config:
         raise MocapError(f"{checkpoint}: expected a network of {model.config}, found one of {earlier.config}")
     weights = earlier.state_dict()
     if own.tokenized and not given.tokenized:

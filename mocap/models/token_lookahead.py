@@ -30,6 +30,7 @@ class _Seen:
 
 class TokenLookahead:
     """Poses of each frame, given ``lookahead`` frames later; the tokens of a person's frames before and after count.
+    Where the network fails the estimate is NaN, as :class:`mocap.models.token_capture.TokenCapture` has it.
 
     Args:
         lookahead: frames.
@@ -95,4 +96,7 @@ class TokenLookahead:
         if not now.persons:
             return []
         out = self._window({"tokens": tokens, "t": t, "known": known, **now.given})
+        failed = [person.track_id not in now.tokens for person in now.persons]
+        for name, value in out.items():
+            out[name] = np.where(np.reshape(failed, (-1, *[1] * (value.ndim - 1))), np.float32(np.nan), value)
         return estimates(now.persons, now.camera, out)

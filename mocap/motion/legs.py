@@ -1,4 +1,4 @@
-"""Two-bone legs: bent or stretched until the ankle is as far from the hip as it should be."""
+"""Two-bone legs: knees bent or stretched until the ankle is as far from the hip as it should be."""
 
 from __future__ import annotations
 
@@ -12,30 +12,26 @@ from mocap.body.skeleton import JOINT
 
 Float = NDArray[Any]  # of floats
 LEGS = np.array([[JOINT[f"{side}_{name}"] for name in ("hip", "knee", "ankle", "foot")] for side in ("left", "right")])
-_LONGEST = 0.9985  # of thigh and shin, hip to ankle: a knee of 6 degrees
-_SHORTEST = 0.35  # a knee of 140 degrees
-_THIN = 0.05  # sine of a knee below which the leg's own plane says little
+_STRAIGHTEST, _MOST_BENT = np.deg2rad([6.0, 140.0])  # knees
 
 
-def bend(hip: Float, knee: Float, ankle: Float, reach_m: Float, side: Float | None = None) -> tuple[Float, Float]:
-    """Turns (..., 3, 3) of thigh and shin in the plane of the leg, after which hip and ankle (..., 3) m are ``reach_m``
-    (...) apart, on the line where they were.
+def bend(thigh: Float, shin: Float, side: Float, reach_m: Float) -> Float:
+    """The turn (..., 3, 3) of shins about their knees' axes after which hip and ankle are ``reach_m`` (...) apart, or
+    as nearly so as knees allow. One that is straighter or more bent than they do already stays as it is.
 
     Args:
-        side: (..., 3) the axis, of unit length, about which the knee of a straight leg bends.
+        thigh: (..., 3) m, from hip to knee.
+        shin: (..., 3) m, from knee to ankle.
+        side: (..., 3) the axis, of unit length, about which a knee bends.
     """
-    thigh, shin = knee - hip, ankle - knee
-    a, b = np.linalg.norm(thigh, axis=-1), np.linalg.norm(shin, axis=-1)
-    axis = np.cross(thigh, shin) / np.maximum(a * b, 1e-9)[..., None]
-    if side is not None:
-        axis = axis + np.clip(_THIN - (axis * side).sum(-1), 0, _THIN)[..., None] * side
-    axis = axis / np.maximum(np.linalg.norm(axis, axis=-1), 1e-9)[..., None]
-    d = np.stack([np.linalg.norm(ankle - hip, axis=-1), reach_m])  # before, after
-    at_hip = np.arccos(np.clip((a**2 + d**2 - b**2) / (2 * a * d), -1, 1))
-    at_ankle = np.arccos(np.clip((b**2 + d**2 - a**2) / (2 * b * d), -1, 1))
-    turns = ((at_hip[0] - at_hip[1]), (at_ankle[1] - at_ankle[0]))
-    thigh_turn, shin_turn = (axis_angle_to_matrix(turn[..., None] * axis) for turn in turns)
-    return thigh_turn, shin_turn
+    aside = (thigh * side).sum(-1), (shin * side).sum(-1)
+    a, b = (bone - part[..., None] * side for bone, part in zip((thigh, shin), aside, strict=True))
+    now = np.arctan2((np.cross(a, b) * side).sum(-1), (a * b).sum(-1))
+    both = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    rest = (thigh**2).sum(-1) + (shin**2).sum(-1) + 2 * aside[0] * aside[1]
+    wanted = np.arccos(np.clip((reach_m**2 - rest) / np.maximum(2 * both, 1e-9), -1, 1))
+    wanted = np.clip(wanted, np.minimum(_STRAIGHTEST, now), np.maximum(_MOST_BENT, now))
+    return axis_angle_to_matrix((wanted - now)[..., None] * side)
 
 
 def raise_ankles(R_parent_joint: Float, joints: Float, up_m: Float) -> tuple[Float, Float]:
@@ -56,18 +52,15 @@ def raise_ankles(R_parent_joint: Float, joints: Float, up_m: Float) -> tuple[Flo
     foot = shin @ R[:, at_ankle]
     hip, knee, ankle = joints[:, at_hip], joints[:, at_knee], joints[:, at_ankle]
     goal = ankle + up_m[:, None]
-    length = np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1)
-    before, reach = (np.linalg.norm(point - hip, axis=-1) for point in (ankle, goal))
-    # A leg that is longer or shorter than that already stays as it is.
-    reach = np.clip(reach, np.minimum(_SHORTEST * length, before), np.maximum(_LONGEST * length, before))
-    turns = bend(hip, knee, ankle, reach, thigh[..., 0])
-    swing = _shortest_turn(ankle - hip, goal - hip)
-    new_thigh, new_shin = (swing @ turn @ old for turn, old in zip(turns, (thigh, shin), strict=True))
+    turn = bend(knee - hip, ankle - knee, thigh[..., 0], np.linalg.norm(goal - hip, axis=-1))
+    shin_turned = _turned(turn, ankle - knee)
+    swing = _shortest_turn(knee - hip + shin_turned, goal - hip)
+    new_thigh, new_shin = swing @ thigh, swing @ turn @ shin
     R[:, at_hip] = np.swapaxes(R_pelvis, -1, -2) @ new_thigh
     R[:, at_knee] = np.swapaxes(new_thigh, -1, -2) @ new_shin
     R[:, at_ankle] = np.swapaxes(new_shin, -1, -2) @ foot
-    new_knee = hip + _turned(swing @ turns[0], knee - hip)
-    new_ankle = new_knee + _turned(swing @ turns[1], ankle - knee)
+    new_knee = hip + _turned(swing, knee - hip)
+    new_ankle = new_knee + _turned(swing, shin_turned)
     joints[:, at_foot] += new_ankle - ankle
     joints[:, at_knee], joints[:, at_ankle] = new_knee, new_ankle
     return R, joints

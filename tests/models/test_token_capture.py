@@ -10,18 +10,15 @@ import torch
 
 from mocap.assets import asset_path
 from mocap.errors import MocapError
-from mocap.models.capture import CaptureNetwork, CaptureNetworkConfig, load_capture, save_capture
-from mocap.models.regressor import RegressorConfig
-from mocap.models.temporal import TemporalConfig
+from mocap.models.capture import load_capture
 from mocap.models.token_capture import UNKNOWN_PITCH, TokenCapture, seen
 from mocap.models.token_lookahead import TokenLookahead
-from mocap.models.tokenizer import load_tokenizer
 from mocap.people.landmarks import FEATURES
-from mocap.types import Camera, Frame, Person, PoseEstimate, Roi
+from mocap.types import Frame, Person, PoseEstimate, Roi
 from training.synthesis.views import Views, _looking
 
-WINDOW = 5
-CAMERA = Camera(1280, 720, 900.0)
+from .small_capture import CAMERA, WINDOW, person, write_weights
+
 NOTHING = np.zeros((1, 1, 3), np.uint8)
 
 
@@ -30,34 +27,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_weights(tmp_path_factory.mktemp("capture"), image_channels=288)
 
 
-def write_weights(folder: Path, image_channels: int) -> Path:
-    """A small network of random weights, none of its blocks the identity."""
-    torch.manual_seed(0)
-    tokenizer = load_tokenizer(asset_path("tokenizer_live.npz"))
-    regressor = RegressorConfig(
-        width=16, depth=1, heads=2, stem=12, slot_width=8, image_channels=image_channels, tokenizer=tokenizer.config
-    )
-    temporal = TemporalConfig(width=16, depth=2, heads=2, window=WINDOW)
-    network = CaptureNetwork(CaptureNetworkConfig(regressor, temporal), tokenizer)
-    for name, parameter in network.named_parameters():
-        if "blocks" in name:
-            parameter.data.add_(0.3 * torch.randn_like(parameter))
-    path = folder / "small.npz"
-    save_capture(network, path, {"what": "a test"})
-    return path
-
-
 @pytest.fixture
 def capture(weights: Path, tmp_path: Path) -> TokenCapture:
     return TokenCapture("eager", weights=weights, cache_dir=tmp_path)
-
-
-def person(seed: int, track_id: int = 0) -> Person:
-    rng = np.random.default_rng(seed)
-    px = np.float32(rng.normal((640, 360, 0), 120, (33, 3)))
-    world = np.float32(rng.normal(0, 0.4, (33, 3)))
-    visibility, features = np.float32(rng.random(33)), np.float32(rng.random(FEATURES))
-    return Person(track_id, Roi((640.0, 360.0), 500.0, 0.1), 0.9, px, world, visibility, features)
 
 
 def frame(t: float) -> Frame:
@@ -224,6 +196,25 @@ def test_with_a_lookahead_people_come_and_go(weights: Path, tmp_path: Path) -> N
     found = [*(one for one in given if one is not None), *ahead.flush()]
     assert [[one.track_id for one in frame] for frame in found] == [[p.track_id for p in persons] for persons in crowd]
     assert all(are_rotations(poses(one)) for one in found if one)
+
+
+def test_with_a_lookahead_a_network_that_fails_is_held(weights: Path, tmp_path: Path) -> None:
+    ahead = TokenLookahead(1, "eager", 2, weights=weights, cache_dir=tmp_path)
+    engine, calls = ahead._tokens, []
+
+    def spoilt(*args: object) -> object:
+        calls.append(args)
+        out = engine.run(*args)  # type: ignore[arg-type]
+        if len(calls) == 2:
+            out["tokens"][0] = np.nan
+        return out
+
+    ahead._tokens = replace(engine, run=spoilt)  # type: ignore[arg-type]
+    given = [ahead(frame(index / 30), [person(index), person(index, 5)], CAMERA) for index in range(4)]
+    found = [*(one for one in given if one is not None), *ahead.flush()]
+    finite = [[bool(np.isfinite(one.R_parent_joint).all()) for one in now] for now in found]
+    assert finite == [[True, True], [False, True], [True, True], [True, True]]
+    assert np.isnan(found[1][0].betas).all()
 
 
 def test_weights_that_are_none_are_one_error(tmp_path: Path) -> None:

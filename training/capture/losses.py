@@ -33,12 +33,12 @@ class CaptureLossWeights:
     aligned: float = option(60.0, "joints after the similarity transform that fits them best, as PA-MPJPE", low=0)
     vertices: float = option(30.0, "mesh, pelvis at 0", low=0)
     bones: float = option(20.0, "bone lengths at rest", low=0)
-    picture: float = option(60.0, "joints in the picture", low=0)
+    picture: float = option(60.0, "joints and landmarks in the picture", low=0)
     betas: float = option(0.2, "squared error of the shape", low=0)
     contact: float = option(0.2, "cross-entropy of the feet that stand; clips alone", low=0)
-    velocity: float = option(0.0, "joints' velocity, m/s; clips alone", low=0)
-    acceleration: float = option(0.0, "joints' acceleration, m/s²; clips alone", low=0)
-    lag: float = option(0.0, "how long joints trail the truth, s; clips alone", low=0)
+    velocity: float = option(0.0, "velocity of joints and landmarks, m/s; clips alone", low=0)
+    acceleration: float = option(0.0, "their acceleration, m/s²; clips alone", low=0)
+    lag: float = option(0.0, "how long they trail the truth, s; clips alone", low=0)
 
 
 class CaptureLoss(nn.Module):
@@ -154,7 +154,7 @@ def _lag(error: Tensor, velocity: Tensor, pair: Tensor) -> Tensor:
 def _aligned(points: Tensor, true: Tensor) -> Tensor:
     """Points (N, n, 3) m after the similarity transform that fits them best to the true ones in least squares.
 
-    The transform counts as a constant: being the best one, it does not pay to change the points for its sake.
+    The transform counts as a constant: at the best one the squared error does not change with it.
     """
     moved, middle = points - points.mean(1, keepdim=True), true.mean(1, keepdim=True)
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from mocap.assets import asset_path
 from mocap.body.torch_kinematics import with_hands
+from mocap.errors import MocapError
 from mocap.models.capture import CaptureNetwork, config_of, load_capture
 from mocap.models.tokenizer import PoseTokenizer, load_tokenizer
 from training.evaluation.track import Answer, Track
@@ -30,9 +32,15 @@ def load_network(path: Path, tokenizer: PoseTokenizer | None = None) -> CaptureN
     """
     if path.suffix == ".npz" or not path.is_file():
         return load_capture(path)
-    sizes: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)["network"]
+    try:
+        sizes: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)["network"]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        raise MocapError(f"{path}: expected a checkpoint of training.train_capture, found another file") from error
     network = CaptureNetwork(config_of(sizes, str(path)), tokenizer or load_tokenizer(asset_path("tokenizer_live.npz")))
-    load_weights(path, network, sizes)
+    try:
+        load_weights(path, network, sizes)
+    except RuntimeError as error:
+        raise MocapError(f"{path}: expected the learned capture, found another network ({error})") from error
     return network.eval()
 
 
@@ -94,12 +102,12 @@ def _inputs(track: Track, shape: NDArray[np.float64] | None) -> dict[str, Tensor
 
 
 def _with_lookahead(network: CaptureNetwork, tokens: Tensor, t: Tensor, known: Tensor) -> Tensor:
-    """For each frame the window that ends four frames later, seen to both sides."""
+    """For each frame its window and the four frames that follow, seen to both sides, as ``TokenLookahead`` has them."""
     window = network.config.temporal.window
     both = torch.zeros(1, dtype=torch.bool)
     frames = []
     for now in range(len(t)):
-        part = slice(max(0, now + LOOKAHEAD + 1 - window), now + LOOKAHEAD + 1)
+        part = slice(max(0, now + 1 - window), now + LOOKAHEAD + 1)
         out = network.temporal(tokens[None, part], t[None, part], known[None, part], both)
         frames.append(out[0, now - part.start])
     return torch.stack(frames)

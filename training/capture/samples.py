@@ -80,7 +80,7 @@ def inputs(
         "visibility": visibility,
         "roi": seen.roi,
         "camera": torch.stack([focal, *(0.5 * truth.size_px.T), pitch], 1),
-        "shape": torch.cat([betas * (sure > 0), sure], 1),
+        "shape": torch.cat([betas, sure], 1),
         "image": seen.features.masked_fill(some(knowledge.without_image)[:, None, None], 0).float(),
     }
 

@@ -14,9 +14,9 @@ from tqdm import tqdm
 from mocap.body.torch_figure import Figure
 from mocap.errors import MocapError
 from training.capture.truth import FLIP_YZ, Seen, Truth
+from training.evaluation.truth import STRANGER
 
 log = logging.getLogger(__name__)
-_STRANGER = 0.3  # landmarks that lie farther than this, in squares, at the median, are of somebody else
 
 
 @dataclass(frozen=True)
@@ -79,5 +79,5 @@ def _seen(arrays: dict[str, Tensor], truth: Truth) -> Seen:
     true = truth.project(truth.p_camera_landmark)
     px, roi = arrays["landmarks_px"], arrays["roi"]
     off = (px[..., :2] - true).norm(dim=-1).median(1).values / roi[:, 2].clamp_min(1)
-    gone = (arrays["score"] <= 0) | (off > _STRANGER)
+    gone = (arrays["score"] <= 0) | (off > STRANGER)
     return Seen(px, arrays["landmarks_world"], arrays["visibility"], roi, arrays["features"]).without(gone)
