@@ -26,7 +26,8 @@ class Motion:
         config: how much to smooth.
         skeleton: the shipped one when not given.
         forget_s: an id's state is dropped when it was not seen for longer, s. It has to outlast the tracker's memory.
-        joint_share: of the time constants that the joints' filters get; small for poses that come smooth already.
+        joint_share: of the time constants that the joints' filters get; small for poses that come smooth already, whose
+            root follows sooner, too.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Motion:
         joint_share: float = 1.0,
     ) -> None:
         stretch = stretch_of(config.smoothing)
-        self._people = People(skeleton or load_skeleton(), stretch, joint_share * stretch)
+        self._people = People(skeleton or load_skeleton(), stretch, joint_share)
         self._stranger = stranger()
         self._states: dict[int, PeopleState] = {}
         self._ground = Ground()

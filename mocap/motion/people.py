@@ -34,6 +34,7 @@ GAP_S = 0.5  # after a longer silence the filters start anew
 # Root as direction (x/z, y/z) and log depth, so that smoothing the depth leaves the body where it is in the picture.
 _ROOT_MIN_CUTOFF: Float64 = np.array([0.8, 0.8, 0.4])  # Hz
 _ROOT_BETA: Float64 = np.array([16.0, 16.0, 12.0])  # Hz per depth of the person and second
+_SMOOTH_ROOT_BETA: Float64 = np.array([32.0, 32.0, 12.0])  # of poses that come smooth already
 _BETAS_S = 3.0  # time constant of the shape
 # Depth from the floor against depth from the body's size. Tuned on the demo clip and on simulated walks.
 _SCALE_S = 2.0  # the usual ratio of the two is learned this slowly
@@ -102,11 +103,13 @@ class Placed:
 class People:
     """Places and smooths persons; none depends on the others but through the ground."""
 
-    def __init__(self, skeleton: Skeleton, stretch: float, joint_stretch: float) -> None:
+    def __init__(self, skeleton: Skeleton, stretch: float, joint_share: float) -> None:
         self._skeleton, self._stretch = skeleton, stretch
         self._anchors = load_landmark_anchors()
-        self._rotations = joint_filter(joint_stretch)
-        self._root = VectorFilter(_ROOT_MIN_CUTOFF, _ROOT_BETA, stretch)
+        self._rotations = joint_filter(joint_share * stretch)
+        # As late as the joints, or feet slide.
+        beta = _ROOT_BETA if joint_share == 1 else _SMOOTH_ROOT_BETA
+        self._root = VectorFilter(_ROOT_MIN_CUTOFF, beta, stretch)
         self._feet = FootContact(stretch)
 
     def place(

@@ -170,6 +170,20 @@ def test_joints_that_come_smooth_keep_less_of_the_smoothing() -> None:
     assert path.max() < 2 * path[0]  # the root is smoothed as before; where it is depends on the joints
 
 
+def test_the_root_of_poses_that_come_smooth_follows_sooner() -> None:
+    late = []
+    for share in (1.0, 0.1):
+        camera = pitched_camera(0)
+        times = clock(4)
+        out = play(Motion(MotionConfig(), joint_share=share), lambda t: walk(t, still_s=1), camera, times)
+        path = np.array([pose.p_world_root for pose, _ in out])
+        true = np.array([walk(t, still_s=1)[1] for t in times])
+        off, velocity = path - true, np.gradient(true, times, axis=0)
+        off -= off[20:30].mean(0)
+        late.append(-(off * velocity)[30:, 0].sum() / np.square(velocity[30:, 0]).sum())
+    assert 0 < late[1] < 0.8 * late[0]
+
+
 def test_constant_input_is_a_fixed_point() -> None:
     out = play(Motion(MotionConfig(smoothing=1.0)), stand(20), pitched_camera(-5), clock(6))
     a, b = out[-60][0], out[-1][0]
