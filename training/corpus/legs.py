@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mocap.body.rotations import axis_angle_to_matrix
 from mocap.body.skeleton import JOINT
-from mocap.motion.legs import bend
 from training.datasets.kinematics import body_global_rotations, body_local_rotations, joint_positions, mean_offsets
 from training.datasets.motion import Motion
 from training.gait import SIDES
@@ -59,6 +59,12 @@ def _stretch(R_world: Float, joints: Float, chain: list[int], reach: Float) -> N
     """Turns thigh and shin in the plane of the leg until it reaches so far (T,), where hip and ankle lie in line."""
     length = sum(float(np.linalg.norm(mean_offsets()[joint])) for joint in chain[1:])
     hip, knee, ankle = (joints[:, joint] for joint in chain)
-    turns = bend(hip, knee, ankle, length * reach)
-    for joint, turn in zip(chain[:2], turns, strict=True):
-        R_world[:, joint] = turn @ R_world[:, joint]
+    thigh, shin = knee - hip, ankle - knee
+    a, b = np.linalg.norm(thigh, axis=-1), np.linalg.norm(shin, axis=-1)
+    axis = np.cross(thigh, shin)
+    axis = axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), 1e-9)
+    d = np.stack([np.linalg.norm(ankle - hip, axis=-1), length * reach])  # before, after
+    at_hip = np.arccos(np.clip((a**2 + d**2 - b**2) / (2 * a * d), -1, 1))
+    at_ankle = np.arccos(np.clip((b**2 + d**2 - a**2) / (2 * b * d), -1, 1))
+    for joint, angle in zip(chain[:2], (at_hip[0] - at_hip[1], at_ankle[1] - at_ankle[0]), strict=True):
+        R_world[:, joint] = axis_angle_to_matrix(angle[:, None] * axis) @ R_world[:, joint]
