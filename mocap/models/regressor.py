@@ -23,8 +23,9 @@ from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig
 
 SHAPE, CAMERA = NUM_JOINTS, NUM_JOINTS + 1  # places of these two after the joints' tokens
 NUM_QUERIES = NUM_JOINTS + 2
-_LANDMARK_ENTRIES, _VIEW_ENTRIES = 9, 7
+_LANDMARK_ENTRIES, _VIEW_ENTRIES = 10, 7
 _SQUARE_M = 2.2
+_BORDER = 0.2  # squares from the picture's border, beyond which it does not matter how far a landmark is
 _MOST_PITCH = 1.6  # rad; one that is larger is none
 _FARTHEST = 4.0  # squares, focal lengths, m: what lies farther is a network's mistake
 # Landmarks of a part: face; shoulders, elbows, hands, hips, knees, feet, left and right.
@@ -111,6 +112,8 @@ class TokenRegressor(nn.Module):
         entries = torch.cat(
             [plane * focal / side, landmarks_px[..., 2:] / side, plane, landmarks_world, seen], -1
         ).clamp(-_FARTHEST, _FARTHEST)
+        inside = inside_picture(landmarks_px, camera) / side
+        entries = torch.cat([entries, (inside / _BORDER).clamp(-1, 1)], -1)
         there = (seen >= 0).to(entries.dtype)
         each = (entries.transpose(0, 1) @ self.landmark).transpose(0, 1) * there + self.missing * (1 - there)
         landmarks = self.part @ each + self.place
@@ -165,6 +168,14 @@ def seen_from(landmarks_px: Tensor, camera: Tensor, R_view: Tensor) -> Tensor:
     rays = (landmarks_px[..., :2] - camera[:, None, 1:3]) / camera[:, None, :1]
     turned = F.pad(rays.clamp(-_FARTHEST, _FARTHEST), (0, 1), value=1.0) @ R_view
     return turned[..., :2] / turned[..., 2:].clamp_min(0.1)
+
+
+def inside_picture(landmarks_px: Tensor, camera: Tensor) -> Tensor:
+    """How far (N, 33, 1) px landmarks (N, 33, 3) are inside the picture, whose middle is the camera's (N, 4); below 0:
+    outside, where a landmark network makes them up, mostly without saying so.
+    """
+    center = camera[:, None, 1:3]
+    return (center - (landmarks_px[..., :2] - center).abs()).amin(-1, keepdim=True)
 
 
 def _up(camera: Tensor, R_view: Tensor) -> Tensor:

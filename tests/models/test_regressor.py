@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import engines
 from engines.parity import relative_error
-from mocap.models.regressor import PoseHeads, RegressorConfig, TokenRegressor
+from mocap.models.regressor import PoseHeads, RegressorConfig, TokenRegressor, inside_picture
 from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig
 
 TOKENIZER = TokenizerConfig(tokens=42, codes=16, code_dim=2, width=12, per_joint=True)
@@ -79,6 +79,7 @@ def test_a_landmark_that_is_not_there_says_nothing(whole: Whole) -> None:
 @torch.no_grad()
 def test_the_place_in_the_picture_counts_only_by_its_ray(whole: Whole) -> None:
     given, move = seen(), torch.tensor([120.0, -40.0])
+    given["landmarks_px"] = 400 + 0.2 * (given["landmarks_px"] - 400)  # well inside the picture
     moved = {**given, "landmarks_px": given["landmarks_px"] + torch.cat([move, torch.zeros(1)])}
     moved["roi"] = given["roi"] + torch.cat([move, torch.zeros(2)])
     assert (whole(**moved)["R"] - whole(**given)["R"]).abs().max() > 1e-4
@@ -88,6 +89,12 @@ def test_the_place_in_the_picture_counts_only_by_its_ray(whole: Whole) -> None:
     doubled["roi"] = given["roi"] * torch.tensor([2, 2, 2, 1])
     doubled["camera"] = given["camera"] * torch.tensor([2, 2, 2, 1])
     torch.testing.assert_close(whole(**doubled)["R"], whole(**given)["R"], rtol=0, atol=1e-4)
+
+
+def test_landmarks_outside_the_picture_are_told_from_those_inside() -> None:
+    px = torch.tensor([[10.0, 300, 7], [1270, 300, 7], [640, 715, 7], [-30, 360, 7], [640, 900, 7], [2000, -5, 7]])
+    inside = inside_picture(px[None], torch.tensor([[900.0, 640, 360, 0]]))
+    assert inside[0, :, 0].tolist() == [10, 10, 5, -30, -180, -720]
 
 
 @torch.no_grad()
