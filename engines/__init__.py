@@ -1,9 +1,23 @@
 """Runs a ``torch.nn.Module`` through the fastest backend that is there. Knows tensors, never people.
 
-``compile`` gives an :class:`Engine`; what it builds is kept in a cache, and with a warm cache torch is not imported.
+``compile`` gives an :class:`Engine` of a :class:`Network`; what it builds is kept in a cache, and on a CPU torch is not
+imported when the cache is warm.
 """
 
-from engines.compile import compile
+from engines.compiler import compile, load
 from engines.engine import Engine, EngineError, EngineSpec, TensorSpec
+from engines.network import Network, Trial, of_module
+from engines.parity import reference
 
-__all__ = ["Engine", "EngineError", "EngineSpec", "TensorSpec", "compile"]
+__all__ = [
+    "Engine",
+    "EngineError",
+    "EngineSpec",
+    "Network",
+    "TensorSpec",
+    "Trial",
+    "compile",
+    "load",
+    "of_module",
+    "reference",
+]

@@ -69,6 +69,13 @@ class Engine:
     backend: str
     spec: EngineSpec
     run: Callable[[Arrays], Arrays]
+    device: str = "cpu"
+    precision: str = "float32"
+
+    @property
+    def target(self) -> str:
+        """Backend, device and precision in words."""
+        return f"{self.backend}:{self.device} {self.precision}"
 
     def __call__(self, inputs: Mapping[str, object]) -> Arrays:
         return self.run(self.spec.check(inputs))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engines.engine import Arrays, Engine, EngineError, EngineSpec
+from engines.backends import FULL, Run, Target
+from engines.engine import Arrays, EngineError, EngineSpec
+from engines.network import Errors, Network, Trial
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,31 +17,49 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-3  # largest error of an output, relative to the largest magnitude in it
 
 
-def check_parity(
-    engine: Engine, module: nn.Module, samples: Callable[[], Arrays] | None, tolerance: float = TOLERANCE
-) -> dict[str, float]:
-    """Runs both on the same inputs and returns each output's error, relative to its largest magnitude.
+def check(network: Network, target: Target, run: Run, module: nn.Module) -> Errors:
+    """Runs both on the network's trial and returns the errors.
 
-    Args:
-        samples: Gives the inputs, batch first. Not given: uniform random numbers in [0, 1), two elements.
+    In float32 each output may be off by :data:`TOLERANCE` of its largest magnitude; below it the trial's own errors
+    decide, where it has some.
 
     Raises:
-        EngineError: an output is off by more than ``tolerance``, or is not finite.
+        EngineError: an output is off by more, or is not finite.
     """
-    import torch
-
-    inputs = engine.spec.check(samples() if samples else random_samples(engine.spec))
-    with torch.inference_mode():
-        expected = module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
-    found = engine(inputs)
-    errors = {name: relative_error(found[name], expected[name].numpy()) for name in engine.spec.outputs}
+    trial = network.trial() if network.trial else Trial(random_samples(network.spec))
+    inputs = network.spec.check(trial.inputs)
+    expected, found = reference(module, network.spec, inputs), run(inputs)
+    errors, limit = judge(trial, target.precision, expected, found)
+    broken = [name for name, array in found.items() if not np.isfinite(array).all()]
+    if broken:
+        raise EngineError(f"{target}: '{network.name}' gives values that are not finite in {', '.join(broken)}")
     for name, error in errors.items():
-        if not error <= tolerance:  # also when it is NaN
+        if not error <= limit:  # also when it is NaN
             raise EngineError(
-                f"Engine '{engine.name}' on {engine.backend}: output '{name}' is off from eager by {error:.2g} of its "
-                f"largest magnitude; at most {tolerance:.0e} is accepted. Take another backend, such as eager"
+                f"{target}: '{network.name}' is off from eager in '{name}' by {error:.2g}; limit {limit:g}"
             )
     return errors
+
+
+def judge(trial: Trial, precision: str, expected: Arrays, found: Arrays) -> tuple[Errors, float]:
+    """The errors that count for a precision, and their limit."""
+    if trial.errors is None or precision == FULL:
+        return relative_errors(expected, found), TOLERANCE
+    return trial.errors(expected, found), trial.limit
+
+
+def reference(module: nn.Module, spec: EngineSpec, inputs: Arrays) -> Arrays:
+    """What the module itself gives."""
+    import torch
+
+    with torch.inference_mode():
+        outputs = module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+    return {name: outputs[name].numpy() for name in spec.outputs}
+
+
+def relative_errors(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> Errors:
+    """Each output's :func:`relative_error`."""
+    return {name: relative_error(found[name], value) for name, value in expected.items()}
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:

@@ -14,6 +14,7 @@ from importlib import metadata
 from jsonargparse import ArgumentParser, Namespace
 
 from engines import EngineError
+from engines.backends import BACKENDS, PRECISIONS
 from mocap.cli.parser import (
     UsageError,
     add_config,
@@ -50,6 +51,17 @@ FILE = """Capture from a video, a picture or a folder of pictures. No frame is d
 """
 
 
+ENGINES = """What the networks were compiled to for this computer.
+
+A capture builds what it needs by itself, once; this is for doing so beforehand, for checking and for measuring.
+
+  mocap engines build --verify
+  mocap engines build --backend tensorrt --verify
+  mocap engines bench --backend openvino onnxruntime --batch 1
+"""
+BACKEND_HELP = f"auto, or one of {', '.join(BACKENDS)}; a device may follow: openvino:GPU"
+
+
 def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     """The parser of the command line, and those of its commands by name."""
     parser = new_parser(prog="mocap", description=DESCRIPTION, version=metadata.version("mocap"))
@@ -82,10 +94,39 @@ def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     )
     commands.add_subcommand("bench", bench, help="measure speed, latency and memory")
 
+    engines, actions = engines_parser()
+    commands.add_subcommand("engines", engines, help="build, list, clean and measure compiled networks")
+
     doctor = new_parser(description="Check what is installed and reachable, and say what to do.")
     commands.add_subcommand("doctor", doctor, help="check what is installed and reachable")
     by_name = {"live": live, "file": file, "cameras": cameras, "export": export, "bench": bench, "doctor": doctor}
-    return parser, by_name
+    return parser, {**by_name, "engines": engines, **actions}
+
+
+def engines_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
+    """The parser of `mocap engines`, and those of its actions by name."""
+    parser = new_parser(description=ENGINES)
+    actions = parser.add_subcommands(dest="action", title="actions", metavar="ACTION")
+
+    build = new_parser(description="Build the engine of every network now, so that the first capture starts at once.")
+    build.add_argument("--backend", type=str, metavar="NAME", default="auto", help=BACKEND_HELP)
+    build.add_argument("--precision", choices=["auto", *PRECISIONS], default="auto", help="what they compute in")
+    build.add_argument("--people", type=int, metavar="N", default=1, help="as --max-people of the captures to come")
+    build.add_argument("--verify", action="store_true", help="compare all of them, and the whole chain, with eager")
+    actions.add_subcommand("build", build, help="build what is not built yet")
+
+    show = new_parser(description="List what is built, with sizes.")
+    actions.add_subcommand("list", show, help="list what is built")
+    clean = new_parser(description="Remove every built engine; the next capture builds what it needs.")
+    actions.add_subcommand("clean", clean, help="remove everything")
+
+    bench = new_parser(description="Measure every network on every backend: speed, memory, time to build.")
+    bench.add_argument("--backend", type=str, nargs="+", metavar="NAME", default=list(BACKENDS), help="which of them")
+    bench.add_argument("--batch", type=int, nargs="+", metavar="N", default=[1, 2, 4, 8], help="people at once")
+    bench.add_argument("--rounds", type=int, metavar="N", default=100, help="runs of each, in turns")
+    bench.add_argument("--json", type=str, metavar="FILE", default=None, help="write the figures there too")
+    actions.add_subcommand("bench", bench, help="measure them")
+    return parser, {"engines build": build, "engines list": show, "engines clean": clean, "engines bench": bench}
 
 
 def dispatch(arguments: Namespace) -> int:
@@ -109,6 +150,8 @@ def dispatch(arguments: Namespace) -> int:
         from mocap.cli.tools import cameras
 
         return cameras()
+    if arguments.command == "engines":
+        return dispatch_engines(options.action, options[options.action])
     if arguments.command == "bench":
         from mocap.cli.bench import bench
 
@@ -116,6 +159,17 @@ def dispatch(arguments: Namespace) -> int:
     from mocap.cli.doctor import doctor
 
     return doctor()
+
+
+def dispatch_engines(action: str, options: Namespace) -> int:
+    """Run one of the actions of `mocap engines`."""
+    from mocap.cli import engines
+
+    if action == "build":
+        return engines.build(options.backend, options.precision, options.people, options.verify)
+    if action == "bench":
+        return engines.bench(options.backend, options.batch, options.rounds, options.json)
+    return engines.clean() if action == "clean" else engines.show()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not arguments:
         parser.print_help()
         return 2
-    command = arguments[0] if arguments[0] in commands else ""
+    command = next((name for name in (" ".join(arguments[:2]), arguments[0]) if name in commands), "")
     try:
         check_config_files(arguments)
         return dispatch(parser.parse_args(arguments))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 VmcPreset = Literal["default", "vseeface", "warudo", "vnyan"]
 RegressorName = Literal["tokens", "kinematic"]
-EngineName = Literal["auto", "openvino", "eager"]
+EngineName = Literal["auto", "tensorrt", "cuda_graph", "openvino", "onnxruntime", "eager"]
 ExportFormat = Literal["npz", "bvh"]
 DrawStyle = Literal["mesh", "skeleton"]
 

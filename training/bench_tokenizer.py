@@ -1,13 +1,9 @@
-"""What a regressor pays for pose tokens: ``python -m engines.benchmark training.bench_tokenizer:cases``
+"""What a regressor pays for pose tokens: ``python -m engines.benchmark training.bench_tokenizer:networks``
 
 One person's features become logits by a linear layer, the logits a mix of the codebook, the mix a pose.
 """
 
 from __future__ import annotations
-
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,23 +28,15 @@ class TokenHead(nn.Module):
         return {"R": self.tokenizer.decode_logits(self.logits(features))}
 
 
-def cases() -> dict[str, Callable[[], object]]:
-    """The shipped tokenizer and one of the paper's size, with torch and OpenVINO, batch 1, float32."""
+def networks(max_batch: int) -> list[engines.Network]:
+    """The shipped tokenizer and one of the paper's size."""
     torch.manual_seed(0)
     sizes = {"live": load_tokenizer(asset_path("tokenizer_live.npz")), "paper": PoseTokenizer(PAPER).eval()}
-    return {
-        f"{name}, {backend}": _case(tokenizer, backend)
-        for name, tokenizer in sizes.items()
-        for backend in ("openvino", "eager")
-    }
+    return [_network(name, tokenizer, max_batch) for name, tokenizer in sizes.items()]
 
 
-def _case(tokenizer: PoseTokenizer, backend: str) -> Callable[[], object]:
+def _network(name: str, tokenizer: PoseTokenizer, max_batch: int) -> engines.Network:
     shape = (tokenizer.config.tokens, _FEATURES)
-    features = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
-    spec = engines.EngineSpec(inputs={"features": engines.TensorSpec(shape)}, outputs=("R",), max_batch=1)
-    engine = engines.compile(
-        TokenHead(tokenizer).eval(), spec, name="token_head", backend=backend, cache_dir=Path(tempfile.mkdtemp()),
-        samples=lambda: {"features": np.concatenate([features, features])},
-    )  # fmt: skip
-    return lambda: engine({"features": features})
+    features = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    spec = engines.EngineSpec({"features": engines.TensorSpec(shape)}, ("R",), max_batch)
+    return engines.of_module(TokenHead(tokenizer).eval(), spec, f"tokens_{name}", engines.Trial({"features": features}))

@@ -1,4 +1,8 @@
-"""The backends. A new one is a module like those here and one line in ``BACKENDS``."""
+"""The backends. A new one is a module like those here and one line in ``BACKENDS``.
+
+A backend that keeps what it builds has ``build``, which fills a folder, and ``load``, which runs from it without the
+module and, where it can, without torch. One that does not has ``start``.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +12,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from engines.engine import Engine, EngineError, EngineSpec
+from engines.engine import Arrays, EngineError, EngineSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
 # Name -> module, the one that "auto" likes best first.
 BACKENDS: dict[str, str] = {
+    "tensorrt": "engines.backends.tensorrt",
+    "cuda_graph": "engines.backends.cuda_graph",
     "openvino": "engines.backends.openvino",
+    "onnxruntime": "engines.backends.onnxruntime",
     "eager": "engines.backends.eager",
 }
+FULL = "float32"
+PRECISIONS = (FULL, "float16", "bfloat16")
+
+Run = Callable[[Arrays], Arrays]
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a backend is asked to make an engine of."""
+class Target:
+    """What a network is to run on."""
 
-    name: str
-    build_module: Callable[[], nn.Module]  # imports torch; not called when the cache is warm
-    weights_key: str  # changes when the weights or the code of the module change
-    spec: EngineSpec
+    backend: str
+    device: str
     precision: str
-    cache_dir: Path
-    samples: Callable[[], dict] | None  # inputs for the comparison with eager; random ones when not given
+
+    def __str__(self) -> str:
+        return f"{self.backend}:{self.device} {self.precision}"
 
 
 class Backend(Protocol):
@@ -41,26 +51,46 @@ class Backend(Protocol):
     def missing(self) -> str | None:
         """Why it cannot be used here, or None when it can."""
 
-    def make(self, request: Request) -> Engine:
-        """Builds the engine, or loads it from the cache."""
+    def devices(self) -> tuple[str, ...]:
+        """Those of this machine, the one that it takes by itself first."""
+
+    def precisions(self, device: str) -> tuple[str, ...]:
+        """What the device computes faster than float32, and float32, in the order in which they are tried."""
+
+    def versions(self, device: str) -> dict[str, str]:
+        """What a built engine depends on: libraries, the device's name, its driver."""
 
 
-def find(name: str) -> tuple[str, Backend]:
-    """The backend of that name, or for ``auto`` the first that can be used; with its name.
+class Keeping(Backend, Protocol):
+    """A backend whose engines are kept on disk."""
+
+    def build(self, module: nn.Module, spec: EngineSpec, target: Target, folder: Path) -> None:
+        """Fill an empty folder."""
+
+    def load(self, spec: EngineSpec, target: Target, folder: Path) -> Run:
+        """The engine from its folder."""
+
+
+class Starting(Backend, Protocol):
+    """A backend that has nothing to keep."""
+
+    def start(self, module: nn.Module, spec: EngineSpec, target: Target) -> Run:
+        """The engine from the module."""
+
+
+def get(name: str) -> Backend:
+    """The backend of that name, which may not be usable here.
 
     Raises:
-        EngineError: there is no such backend, or it cannot be used here.
+        EngineError: there is no such backend.
     """
-    if name == "auto":
-        name = next((known for known in BACKENDS if _load(known).missing() is None), "eager")
     if name not in BACKENDS:
         raise EngineError(f"Backend '{name}' is not known; known are auto, {', '.join(BACKENDS)}")
-    backend = _load(name)
-    reason = backend.missing()
-    if reason is not None:
-        raise EngineError(f"Backend '{name}' cannot be used here: {reason}. Get it with: {backend.INSTALL}")
-    return name, backend
-
-
-def _load(name: str) -> Backend:
     return cast(Backend, importlib.import_module(BACKENDS[name]))
+
+
+def refusal(name: str) -> str | None:
+    """Why a backend cannot be used here and how to get it, or None when it can."""
+    backend = get(name)
+    reason = backend.missing()
+    return None if reason is None else f"{reason}. Get it with: {backend.INSTALL}"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+from typing import TYPE_CHECKING
 
-from engines.backends import Request
-from engines.engine import Arrays, Engine, EngineError
+from engines.backends import FULL, Run, Target
+from engines.engine import Arrays, EngineSpec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 INSTALL = "pip install torch"
 
@@ -14,16 +19,24 @@ def missing() -> str | None:
     return None if importlib.util.find_spec("torch") else "torch is not installed"
 
 
-def make(request: Request) -> Engine:
-    import torch
+def devices() -> tuple[str, ...]:
+    return ("cpu",)
 
-    if request.precision != "float32":
-        raise EngineError(f"Backend 'eager' computes in float32; asked for {request.precision}")
-    module = request.build_module().eval()
+
+def precisions(device: str) -> tuple[str, ...]:
+    return (FULL,)
+
+
+def versions(device: str) -> dict[str, str]:
+    return {"torch": importlib.metadata.version("torch")}
+
+
+def start(module: nn.Module, spec: EngineSpec, target: Target) -> Run:
+    import torch
 
     def run(inputs: Arrays) -> Arrays:
         with torch.inference_mode():
             outputs = module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
-        return {name: outputs[name].numpy().copy() for name in request.spec.outputs}
+        return {name: outputs[name].numpy().copy() for name in spec.outputs}
 
-    return Engine(request.name, "eager", request.spec, run)
+    return run

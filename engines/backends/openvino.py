@@ -1,10 +1,10 @@
-"""OpenVINO on the CPU, in float32.
+"""OpenVINO, on the CPU or on Intel's GPU or NPU.
 
 A batch runs as requests of one element each, not as one batched network: no element sees its neighbours, and any batch
-size runs without padding. Requests run side by side where each can have two cores of its own. Measured on two cores
-with BlazePose's landmark network, two elements: side by side with a core each 8.7 ms, one after the other on both cores
-8.8 ms (one alone 4.4 ms); while other programs take a core now and then 21 ms and 15 ms, since the slower of two
-requests makes the other wait.
+size runs without padding. On the CPU requests run side by side where each can have two cores of its own. Measured on
+two cores with BlazePose's landmark network, two elements: side by side with a core each 8.7 ms, one after the other on
+both cores 8.8 ms (one alone 4.4 ms); while other programs take a core now and then 21 ms and 15 ms, since the slower of
+two requests makes the other wait.
 """
 
 from __future__ import annotations
@@ -13,63 +13,64 @@ import functools
 import importlib.metadata
 import importlib.util
 import os
-import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engines.backends import Request
-from engines.cache import cached, unwritable
-from engines.engine import Arrays, Engine, EngineError, EngineSpec
-from engines.parity import check_parity
+from engines.backends import FULL, Run, Target
+from engines.engine import Arrays, EngineSpec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 INSTALL = "pip install openvino"
 _FILE = "model.xml"
-# OpenVINO takes bfloat16 by itself on CPUs that have it, which costs these networks their accuracy.
-_CONFIG = {"INFERENCE_PRECISION_HINT": "f32"}
+# Told always: OpenVINO takes bfloat16 by itself on CPUs that have it, and float16 on GPUs.
+_HINTS = {FULL: "f32", "float16": "f16", "bfloat16": "bf16"}
+_CAPABILITIES = {"float16": "FP16", "bfloat16": "BF16"}
 
 
 def missing() -> str | None:
     return None if importlib.util.find_spec("openvino") else "openvino is not installed"
 
 
-def make(request: Request) -> Engine:
-    if request.precision != "float32":
-        raise EngineError(f"Backend 'openvino' computes in float32 here; asked for {request.precision}")
-    versions = {"openvino": importlib.metadata.version("openvino")}
-
-    def build(folder: Path) -> dict[str, float]:
-        module = request.build_module().eval()
-        _convert(module, request.spec, folder)
-        return check_parity(_load(request, folder), module, request.samples)
-
-    return cached(request, "openvino", versions, build, functools.partial(_load, request))
+def devices() -> tuple[str, ...]:
+    """The CPU first: a laptop's GPU also draws the screen, and which is quicker differs."""
+    return tuple(sorted({str(name).split(".")[0] for name in _core().available_devices}))
 
 
-def _convert(module: Any, spec: EngineSpec, folder: Path) -> None:
+def precisions(device: str) -> tuple[str, ...]:
+    """float32, then what else the device has."""
+    able = _core().get_property(device, "OPTIMIZATION_CAPABILITIES")
+    return (FULL, *(name for name, capability in _CAPABILITIES.items() if capability in able))
+
+
+def versions(device: str) -> dict[str, str]:
+    name = str(_core().get_property(device, "FULL_DEVICE_NAME"))
+    return {"openvino": importlib.metadata.version("openvino"), "device": name}
+
+
+def build(module: nn.Module, spec: EngineSpec, target: Target, folder: Path) -> None:
     import openvino
-    import torch
 
-    from engines.positional import Positional
+    from engines.export import compiling, export
 
-    examples = tuple(torch.zeros(1, *t.shape, dtype=getattr(torch, t.dtype)) for t in spec.inputs.values())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # OpenVINO copies torch's trees in a way that torch deprecates
-        program = torch.export.export(Positional(module, spec), examples, strict=False)
+    program = export(module, spec)
+    with compiling(program):
         # Without the shapes it makes every dimension free, which costs BlazePose a fifth of its speed.
-        model = openvino.convert_model(program, input=[tuple(example.shape) for example in examples])
+        model = openvino.convert_model(program, input=[(1, *tensor.shape) for tensor in spec.inputs.values()])
     try:
         openvino.save_model(model, folder / _FILE, compress_to_fp16=False)
-    except (OSError, RuntimeError) as error:  # RuntimeError is how OpenVINO reports a full disk
-        raise unwritable(folder.parent, error) from error
+    except RuntimeError as error:  # its way to report a full disk
+        raise OSError(str(error)) from error
 
 
-def _load(request: Request, folder: Path) -> Engine:
-    core = _core()
-    model = core.read_model(folder / _FILE)
-    pools = {streams: _requests(core, model, streams) for streams in _stream_counts(request.spec.max_batch)}
-    return Engine(request.name, "openvino", request.spec, functools.partial(_run, request.spec, pools))
+def load(spec: EngineSpec, target: Target, folder: Path) -> Run:
+    model = _core().read_model(folder / _FILE)
+    counts = _stream_counts(spec.max_batch) if target.device == "CPU" else [1]
+    pools = {streams: _requests(model, target, streams) for streams in counts}
+    return functools.partial(_run, spec, pools)
 
 
 @functools.cache
@@ -92,10 +93,11 @@ def _stream_counts(max_batch: int) -> list[int]:
     return [2**power for power in range(most.bit_length())]
 
 
-def _requests(core: Any, model: Any, streams: int) -> list[Any]:
+def _requests(model: Any, target: Target, streams: int) -> list[Any]:
     """Requests that share all cores evenly."""
     hint = {"PERFORMANCE_HINT": "LATENCY"} if streams == 1 else {"NUM_STREAMS": str(streams)}
-    compiled = core.compile_model(model, "CPU", {**_CONFIG, **hint})
+    precision = {"INFERENCE_PRECISION_HINT": _HINTS[target.precision]}
+    compiled = _core().compile_model(model, target.device, {**precision, **hint})
     return [compiled.create_infer_request() for _ in range(streams)]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from engines import EngineError
-from engines.backends import BACKENDS, find
+from engines.backends import BACKENDS, refusal
 from engines.cache import default_directory
 from mocap.config import OSC_DEFAULT, VMC_DEFAULT
 from mocap.errors import MocapError
@@ -84,17 +84,11 @@ def check_networks() -> Iterator[Finding]:
 
 def check_engines() -> Iterator[Finding]:
     for name in BACKENDS:
-        try:
-            find(name)
-        except EngineError as error:
-            yield Finding("note", str(error))
-        else:
-            yield Finding("ok", f"engine {name}")
+        reason = refusal(name)
+        yield Finding("note", f"engine {name}: {reason}") if reason else Finding("ok", f"engine {name}")
     try:
-        load_detector()
-        yield Finding(
-            "ok", f"engine auto is {find('auto')[0]} and runs; built engines are kept in {default_directory()}"
-        )
+        chosen = load_detector().backend
+        yield Finding("ok", f"engine auto is {chosen} and runs; built engines are kept in {default_directory()}")
     except (MocapError, EngineError, ImportError, OSError) as error:
         yield Finding("FAIL", f"engine auto: {error}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +78,7 @@ def load_detector(engine: str = "auto", cache_dir: Path | None = None) -> engine
         MocapError: mediapipe 0.10.21 is not installed.
         engines.EngineError: the engine is not there or cannot be built.
     """
-    return _load(DETECTOR, tuple(DETECTOR.outputs), engine, 1, cache_dir)
+    return engines.compile(as_network(DETECTOR, tuple(DETECTOR.outputs)), engine, cache_dir=cache_dir)
 
 
 def load_landmarker(
@@ -106,7 +106,7 @@ def load_landmarker(
         MocapError: mediapipe 0.10.21 is not installed.
         engines.EngineError: the engine is not there or cannot be built.
     """
-    return _load(LANDMARKER, tuple(outputs), engine, max_batch, cache_dir)
+    return engines.compile(as_network(LANDMARKER, outputs, max_batch), engine, cache_dir=cache_dir)
 
 
 def build(network: Network, outputs: Sequence[str]) -> nn.Module:
@@ -140,20 +140,21 @@ def sample_images(network: Network, batch: int = 2) -> dict[str, np.ndarray]:
     return {"image": (network.low + (1 - network.low) * image).astype(np.float32, order="C")}
 
 
-def _load(
-    network: Network, outputs: tuple[str, ...], engine: str, max_batch: int, cache_dir: Path | None
-) -> engines.Engine:
-    spec = engines.EngineSpec(
-        inputs={"image": engines.TensorSpec((network.size, network.size, 3))}, outputs=outputs, max_batch=max_batch
-    )
-    return engines.compile(
-        functools.partial(build, network, outputs),
-        spec,
+def as_network(network: Network, outputs: Sequence[str], max_batch: int = 1) -> engines.Network:
+    """One of the two as the engines want it."""
+
+    def trial() -> engines.Trial:
+        from mocap.models import parity  # imports torch and a video decoder: only to build
+
+        return parity.detector() if network is DETECTOR else parity.landmarker()
+
+    image = engines.TensorSpec((network.size, network.size, 3))
+    return engines.Network(
         name=network.name,
-        backend=engine,
-        cache_dir=cache_dir,
+        build=functools.partial(build, network, outputs),
+        spec=engines.EngineSpec(inputs={"image": image}, outputs=tuple(outputs), max_batch=max_batch),
         weights_key=_weights_key(network),
-        samples=functools.partial(sample_images, network),
+        trial=trial,
     )
 
 
@@ -162,13 +163,3 @@ def _weights_key(network: Network) -> str:
     here = Path(__file__).parent
     sources = (tflite.mediapipe_file(network.file), here / "tflite.py", here / "tflite_module.py", Path(__file__))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-
-
-def benchmark_cases(engine: str = "auto") -> dict[str, Callable[[], object]]:
-    """The networks as ``live`` runs them: ``python -m engines.benchmark mocap.models.blazepose:benchmark_cases``."""
-    detector, landmarker = load_detector(engine), load_landmarker(engine, max_batch=4)
-    cases: dict[str, Callable[[], object]] = {"detector": functools.partial(detector, sample_images(DETECTOR, 1))}
-    for people in (1, 2, 4):
-        name = f"landmarker, {people} {'person' if people == 1 else 'people'}"
-        cases[name] = functools.partial(landmarker, sample_images(LANDMARKER, people))
-    return cases

@@ -83,7 +83,7 @@ class TokenCapture:
         weights: Path | None = None,
         cache_dir: Path | None = None,
     ) -> None:
-        self._engine = load_step(weights, engine, max_people, cache_dir)
+        self._engine = engines.compile(step_network(weights, max_people), engine, cache_dir=cache_dir)
         shapes = self._engine.spec.inputs
         self._inputs = tuple(shapes)
         keys, values, age, known = (np.zeros((1, *shapes[name].shape), np.float32) for name in _PAST)
@@ -151,7 +151,7 @@ def seen(persons: Sequence[Person], camera: Camera) -> dict[str, Array]:
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
-def load_step(weights: Path | None, engine: str, max_people: int, cache_dir: Path | None) -> engines.Engine:
+def step_network(weights: Path | None = None, max_people: int = 1) -> engines.Network:
     """The network for one frame of P persons: :data:`SEEN`, ``elapsed``, ``reset`` and the memory in; ``R``
     (P, 22, 3, 3), ``betas`` (P, 10) and the memory out.
     """
@@ -161,7 +161,7 @@ def load_step(weights: Path | None, engine: str, max_people: int, cache_dir: Pat
     past = (temporal["depth"], TOKENS, heads, kept, temporal["width"] // heads)
     memory = {"keys": past, "values": past, "age": (kept,), "known": (kept,)}
     shapes = {**seen_shapes(sizes), "elapsed": (), "reset": (), **memory}
-    return load_part("CaptureStep", (), weights, shapes, (*_POSE, *_PAST), engine, max_people, cache_dir)
+    return part_network("CaptureStep", (), weights, shapes, (*_POSE, *_PAST), max_people)
 
 
 def seen_shapes(sizes: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -169,27 +169,30 @@ def seen_shapes(sizes: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: shape for name, shape in SEEN.items() if name != "image" or sizes["regressor"]["image_channels"]}
 
 
-def load_part(
+def part_network(
     part: str,
     arguments: tuple[int, ...],
     weights: Path | None,
     shapes: dict[str, tuple[int, ...]],
     outputs: tuple[str, ...],
-    engine: str,
-    max_people: int,
-    cache_dir: Path | None,
-) -> engines.Engine:
-    """One of the modules of ``mocap.models.capture`` that take a network (and ``arguments``) as an engine."""
+    max_people: int = 1,
+) -> engines.Network:
+    """One of the modules of ``mocap.models.capture`` that take a network (and ``arguments``)."""
     path = weights or asset_path(WEIGHTS)
     inputs = {name: engines.TensorSpec(shape) for name, shape in shapes.items()}
-    return engines.compile(
-        functools.partial(_build, path, part, arguments),
-        engines.EngineSpec(inputs=inputs, outputs=outputs, max_batch=max_people),
+    spec = engines.EngineSpec(inputs=inputs, outputs=outputs, max_batch=max_people)
+
+    def trial() -> engines.Trial:
+        from mocap.models import parity  # imports torch and a video decoder: only to build
+
+        return parity.capture(spec)
+
+    return engines.Network(
         name=part.lower(),
-        backend=engine,
-        cache_dir=cache_dir,
+        build=functools.partial(_build, path, part, arguments),
+        spec=spec,
         weights_key=_weights_key(path, part, arguments),
-        samples=functools.partial(sample, shapes),
+        trial=trial,
     )
 
 
@@ -238,14 +241,3 @@ def _weights_key(path: Path, part: str, arguments: tuple[int, ...]) -> str:
     sources = (path, asset_path("tokenizer_live.npz"), *(here / f"{name}.py" for name in names))
     told = f"{part} {arguments}".encode()
     return hashlib.sha256(told + b"".join(Path(source).read_bytes() for source in sources)).hexdigest()
-
-
-def benchmark_cases(engine: str = "auto") -> dict[str, Callable[[], object]]:
-    """``python -m engines.benchmark mocap.models.token_capture:benchmark_cases``."""
-    cases: dict[str, Callable[[], object]] = {}
-    step = load_step(None, engine, 4, None)
-    shapes = {name: tensor.shape for name, tensor in step.spec.inputs.items()}
-    for people in (1, 2, 4):
-        name = f"learned capture, {people} {'person' if people == 1 else 'people'}"
-        cases[name] = functools.partial(step, sample(shapes, people))
-    return cases

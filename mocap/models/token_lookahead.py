@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+import engines
 from mocap.assets import asset_path
 from mocap.clock import Clock
-from mocap.models.token_capture import SEEN, TOKENS, WEIGHTS, estimates, load_part, read_sizes, seen, seen_shapes
+from mocap.models.token_capture import SEEN, TOKENS, WEIGHTS, estimates, part_network, read_sizes, seen, seen_shapes
 from mocap.types import Array, Camera, Frame, Person, PoseEstimate
 
 _AGAIN = ("roi", "camera")
@@ -45,18 +46,12 @@ class TokenLookahead:
         weights: Path | None = None,
         cache_dir: Path | None = None,
     ) -> None:
-        sizes = read_sizes(weights or asset_path(WEIGHTS))
-        self.lookahead, self._past = lookahead, sizes["temporal"]["window"] - 1
-        self._width = sizes["regressor"]["width"]
-        frames = self._past + 1 + lookahead
-        shapes = {"tokens": (frames, TOKENS, self._width), "t": (frames,), "known": (frames,)}
-        shapes |= {name: SEEN[name] for name in _AGAIN}
-        self._tokens = load_part(
-            "CaptureTokens", (), weights, seen_shapes(sizes), ("tokens",), engine, max_people, cache_dir
+        self._tokens, self._window = (
+            engines.compile(network, engine, cache_dir=cache_dir)
+            for network in networks(lookahead, max_people, weights)
         )
-        self._window = load_part(
-            "CaptureWindow", (self._past,), weights, shapes, ("R", "betas"), engine, max_people, cache_dir
-        )
+        frames, _, self._width = self._window.spec.inputs["tokens"].shape
+        self.lookahead, self._past = lookahead, frames - 1 - lookahead
         self._before: deque[_Seen] = deque(maxlen=self._past)
         self._waiting: deque[_Seen] = deque()
         self._clock = Clock()
@@ -100,3 +95,18 @@ class TokenLookahead:
         for name, value in out.items():
             out[name] = np.where(np.reshape(failed, (-1, *[1] * (value.ndim - 1))), np.float32(np.nan), value)
         return estimates(now.persons, now.camera, out)
+
+
+def networks(
+    lookahead: int, max_people: int = 1, weights: Path | None = None
+) -> tuple[engines.Network, engines.Network]:
+    """The regressor by itself, and the rest for a window of frames of which ``lookahead`` come later."""
+    sizes = read_sizes(weights or asset_path(WEIGHTS))
+    past = sizes["temporal"]["window"] - 1
+    frames = past + 1 + lookahead
+    shapes = {"tokens": (frames, TOKENS, sizes["regressor"]["width"]), "t": (frames,), "known": (frames,)}
+    shapes |= {name: SEEN[name] for name in _AGAIN}
+    return (
+        part_network("CaptureTokens", (), weights, seen_shapes(sizes), ("tokens",), max_people),
+        part_network("CaptureWindow", (past,), weights, shapes, ("R", "betas"), max_people),
+    )

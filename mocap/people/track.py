@@ -66,7 +66,7 @@ class Track:
     def start(cls, track_id: int, t: float, seen: Observation) -> Track:
         memory = Memory(t, seen, seen.colors, np.zeros(2, np.float32))
         return cls(
-            _to_person(track_id, seen), roi_from_points(*seen.axis_px), t, AxisFilter.start(t, seen.axis_px), memory
+            person_of(track_id, seen), roi_from_points(*seen.axis_px), t, AxisFilter.start(t, seen.axis_px), memory
         )
 
     @property
@@ -84,7 +84,7 @@ class Track:
         if self.roi is None:
             self.axis = AxisFilter.start(t, seen.axis_px)
         self.roi = roi_from_points(*self.axis.update(t, seen.axis_px))
-        self.person, self.seen_t = _to_person(self.person.track_id, seen), t
+        self.person, self.seen_t = person_of(self.person.track_id, seen), t
         self.is_doubtful = bool(color_distance(self.memory.colors[None], seen.colors[None])[0, 0] > _DOUBT)
         if self.is_doubtful and self.frozen_t is None:
             self.frozen_t = t
@@ -92,7 +92,8 @@ class Track:
             self.memory.update(t, seen)
 
 
-def _to_person(track_id: int, seen: Observation) -> Person:
+def person_of(track_id: int, seen: Observation) -> Person:
+    """What the landmark network saw, with an id."""
     return Person(
         track_id, seen.roi, seen.score, seen.landmarks_px, seen.landmarks_world, seen.visibility, seen.features
     )

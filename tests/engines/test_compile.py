@@ -1,77 +1,49 @@
+"""Which backend runs a network, that it computes the same, and what happens when one of them cannot."""
+
 from __future__ import annotations
 
 import logging
-import re
-import shutil
-import subprocess
-import sys
+import types
 from pathlib import Path
 
 import numpy as np
-import openvino
 import pytest
 import torch
 from torch import Tensor, nn
 
 import engines
 import engines.backends.openvino
-from engines.cache import SIDECAR
-from engines.parity import random_samples, relative_error
+from engines import backends
+from engines.backends import BACKENDS, Target
+from engines.compiler import targets, tell_once
+from engines.parity import random_samples
+from tests.engines.toy import SPEC, Toy, assert_same, toy_engine, toy_network
 
-ROOT = Path(__file__).resolve().parents[2]
-SPEC = engines.EngineSpec(
-    inputs={"image": engines.TensorSpec((3, 8, 8)), "extra": engines.TensorSpec((4,))},
-    outputs=("total", "map"),
-    max_batch=2,
-)
+HERE = [name for name in BACKENDS if backends.refusal(name) is None]  # on a machine with a GPU its backends too
 
 
-class Toy(nn.Module):
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.conv = nn.Conv2d(3, 5, 3, padding=1)
-        self.linear = nn.Linear(4, 2)
-
-    def forward(self, image: Tensor, extra: Tensor) -> dict[str, Tensor]:
-        features = self.conv(image).relu()
-        return {"map": features, "total": self.linear(extra) + features.mean((1, 2, 3)).unsqueeze(1)}
-
-
-def toy_engine(cache: Path, module: object = None, **options: object) -> engines.Engine:
-    return engines.compile(module or Toy(), SPEC, name="toy", cache_dir=cache, **{"backend": "openvino", **options})
-
-
-def assert_same(found: dict, expected: dict, tolerance: float) -> None:
-    for name in SPEC.outputs:
-        assert relative_error(found[name], expected[name]) <= tolerance, name
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with the toy's engine in it, to copy from."""
-    cache = tmp_path_factory.mktemp("built")
-    toy_engine(cache)
-    return cache
-
-
-@pytest.mark.parametrize(("backend", "cores"), [("eager", 1), ("openvino", 1), ("openvino", 4)])
+@pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("batch", [1, 2, 3, 5])
-def test_engine_equals_module_row_by_row(
-    built: Path, backend: str, cores: int, batch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engines.backends.openvino.os, "cpu_count", lambda: cores)  # 4: two elements side by side
+def test_engine_equals_module_row_by_row(built: Path, backend: str, batch: int) -> None:
+    equals_row_by_row(built, backend, batch)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5])
+def test_elements_side_by_side_too(built: Path, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines.backends.openvino.os, "cpu_count", lambda: 4)
+    equals_row_by_row(built, "openvino", batch)
+
+
+def equals_row_by_row(built: Path, backend: str, batch: int) -> None:
     module, inputs = Toy(), random_samples(SPEC, batch)
-    engine = toy_engine(built, module, backend=backend)
+    engine = toy_engine(built, module, backend, "float32")
     found = engine(inputs)
     rows = [engine({name: array[i : i + 1] for name, array in inputs.items()}) for i in range(batch)]
-    with torch.no_grad():
-        expected = module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
-    assert_same(found, {name: tensor.numpy() for name, tensor in expected.items()}, 1e-5)
+    assert_same(found, engines.reference(module, SPEC, inputs), 1e-5)
     assert_same(found, {name: np.concatenate([row[name] for row in rows]) for name in SPEC.outputs}, 1e-5)
 
 
-@pytest.mark.parametrize("backend", ["eager", "openvino"])
+@pytest.mark.parametrize("backend", HERE)
 def test_results_stay_when_the_engine_runs_again(built: Path, backend: str) -> None:
     engine, inputs = toy_engine(built, backend=backend), random_samples(SPEC)
     first = engine(inputs)
@@ -87,127 +59,131 @@ def test_takes_torch_tensors_and_other_dtypes(built: Path) -> None:
     assert_same(engine(tensors), engine(inputs), 0.0)
 
 
-def test_second_load_does_not_build(tmp_path: Path) -> None:
-    builds = []
-
-    def build() -> nn.Module:
-        builds.append(1)
-        return Toy()
-
-    first = toy_engine(tmp_path, build, weights_key="a")
-    again = toy_engine(tmp_path, build, weights_key="a")
-    assert len(builds) == 1
-    assert_same(again(random_samples(SPEC)), first(random_samples(SPEC)), 0.0)
-    toy_engine(tmp_path, build, weights_key="b")
-    assert len(builds) == 2
-
-
-def test_other_weights_are_another_entry(tmp_path: Path) -> None:
-    inputs = random_samples(SPEC)
-    one, other = toy_engine(tmp_path, Toy(0)), toy_engine(tmp_path, Toy(1))
-    assert len(list(tmp_path.iterdir())) == 2
-    assert relative_error(one(inputs)["map"], other(inputs)["map"]) > 0.01
+def test_engine_says_what_it_is(built: Path) -> None:
+    engine = toy_engine(built)
+    assert (engine.backend, engine.device, engine.precision) == ("openvino", "CPU", "float32")
+    assert engine.target == "openvino:CPU float32"
 
 
 @pytest.mark.parametrize(
-    ("file", "damage"),
-    [("model.bin", "garbled"), ("model.bin", "deleted"), ("model.xml", "truncated"), (SIDECAR, "truncated")],
+    ("backend", "precision", "message"),
+    [
+        ("abacus", "auto", r"'abacus' is not known; known are auto, tensorrt, .*openvino.*eager"),
+        ("openvino", "float8", r"'float8' is not known; known are auto, float32"),
+        ("auto:GPU", "auto", "Expected a backend before the device, such as openvino:GPU, found 'auto:GPU'"),
+        ("openvino:TPU", "auto", r"knows the devices CPU.* here, not 'TPU'"),
+        ("eager", "float16", r"'eager' computes in float32 on cpu; asked for float16"),
+    ],
 )
-def test_broken_entry_is_rebuilt_with_a_warning(
-    built: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, damage: str
-) -> None:
-    cache = tmp_path / "cache"
-    shutil.copytree(built, cache)
-    (folder,) = cache.iterdir()
-    whole = (folder / file).read_bytes()
-    half = len(whole) // 2
-    (folder / file).unlink()
-    if damage != "deleted":
-        tail = bytes(byte ^ 0x5A for byte in whole[half:]) if damage == "garbled" else b""
-        (folder / file).write_bytes(whole[:half] + tail)
-    with caplog.at_level(logging.WARNING):
-        found = toy_engine(cache)(random_samples(SPEC))
-    assert "is broken" in caplog.text
-    assert_same(found, toy_engine(built)(random_samples(SPEC)), 1e-6)
-    caplog.clear()
-    toy_engine(cache)
-    assert caplog.text == ""
-
-
-def test_engine_that_disagrees_is_refused_with_the_figure(tmp_path: Path) -> None:
-    class Liar(Toy):
-        def forward(self, image: Tensor, extra: Tensor) -> dict[str, Tensor]:
-            outputs = super().forward(image, extra)
-            return {name: x * 1.05 for name, x in outputs.items()} if torch.compiler.is_compiling() else outputs
-
-    with pytest.raises(engines.EngineError, match=r"off from eager by 0\.05"):
-        toy_engine(tmp_path, Liar())
+def test_what_is_not_there_names_what_is(tmp_path: Path, backend: str, precision: str, message: str) -> None:
+    with pytest.raises(engines.EngineError, match=message):
+        toy_engine(tmp_path, None, backend, precision)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unknown_backend_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(engines.EngineError, match=r"'abacus' is not known; known are auto, .*openvino.*eager"):
-        toy_engine(tmp_path, backend="abacus")
+@pytest.mark.parametrize("name", [name for name in BACKENDS if name != "eager"])
+def test_missing_backend_names_the_command(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends.get(name), "missing", lambda: "its library is not installed")
+    with pytest.raises(engines.EngineError, match=rf"'{name}' cannot .*not installed. Get it with: pip install"):
+        toy_engine(tmp_path, backend=name)
 
 
-def test_missing_backend_names_the_command_and_auto_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def stub(devices: tuple[str, ...], failing: tuple[str, ...] = (), precisions: tuple[str, ...] = ("float32",)) -> object:
+    """A backend that runs the module itself, and cannot on some devices or in some precisions."""
+
+    def start(module: nn.Module, spec: engines.EngineSpec, target: Target) -> backends.Run:
+        if target.device in failing or target.precision in failing:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nmore lines")
+        return backends.get("eager").start(module, spec, target)  # type: ignore[attr-defined]
+
+    return types.SimpleNamespace(
+        INSTALL="", missing=lambda: None, devices=lambda: devices, precisions=lambda _: precisions,
+        versions=lambda _: {"device": "stub"}, start=start,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def auto_stub(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Backends by name that replace the real ones; those that are not named are not there."""
+    tell_once.cache_clear()
+    known: dict[str, object] = {}
+    real = backends.get
+    for module in ("engines.backends", "engines.compiler"):
+        monkeypatch.setattr(f"{module}.get", lambda name: known.get(name) or real(name))
+    for name in set(BACKENDS) - {"eager"}:
+        monkeypatch.setattr(real(name), "missing", lambda: "it is not installed")
+    return known
+
+
+def test_auto_takes_the_best_and_says_why_not_others(
+    tmp_path: Path, auto_stub: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO):
-        assert toy_engine(tmp_path, backend="auto").backend == "openvino"
-    monkeypatch.setattr(engines.backends.openvino, "missing", lambda: "openvino is not installed")
-    with pytest.raises(engines.EngineError, match=r"openvino is not installed.*pip install openvino"):
-        toy_engine(tmp_path)
-    with caplog.at_level(logging.INFO):
-        assert toy_engine(tmp_path, backend="auto").backend == "eager"
-    assert "toy: openvino (first of" in caplog.text
-    assert "toy: eager (first of" in caplog.text
+    order = ["tensorrt", "cuda_graph", "openvino", "onnxruntime", "eager"]
+    assert list(BACKENDS) == order
+    for name in ["eager", *order[-2::-1]]:
+        if name != "eager":
+            auto_stub[name] = stub(("here",))
+        with caplog.at_level(logging.INFO):
+            assert toy_engine(tmp_path, backend="auto").backend == name
+        for other in order[: order.index(name)]:
+            assert f"Backend '{other}' cannot be used here: it is not installed" in caplog.text
+        caplog.clear()
 
 
-@pytest.mark.parametrize("backend", ["eager", "openvino"])
-def test_other_precision_is_an_error(tmp_path: Path, backend: str) -> None:
-    with pytest.raises(engines.EngineError, match="float16"):
-        toy_engine(tmp_path, backend=backend, precision="float16")
-
-
-def test_function_needs_a_weights_key(tmp_path: Path) -> None:
-    with pytest.raises(engines.EngineError, match="weights_key"):
-        toy_engine(tmp_path, Toy)
-
-
-def test_cache_that_cannot_be_written_names_the_variable(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(engines.EngineError, match="MOCAP_ENGINE_CACHE"):
-        toy_engine(tmp_path / "file" / "cache")
-
-
-@pytest.mark.parametrize(("module", "function"), [(openvino, "save_model"), (Path, "write_text"), (Path, "rename")])
-def test_cache_that_runs_full_names_the_folder_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object, function: str
+def test_auto_goes_on_after_a_failure_and_says_so(
+    tmp_path: Path, auto_stub: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(*_: object, **__: object) -> None:
-        # As OpenVINO says it, and Python.
-        raise RuntimeError("iostream error") if module is openvino else OSError("No space left on device")
-
-    monkeypatch.setattr(module, function, full)
-    with pytest.raises(engines.EngineError, match=r"cache .*here cannot be written.*MOCAP_ENGINE_CACHE"):
-        toy_engine(tmp_path / "here")
-    assert list((tmp_path / "here").iterdir()) == []
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
-def test_disk_that_is_really_full(tmp_path: Path) -> None:
-    program = f"from tests.engines.test_compile import Path, toy_engine; toy_engine(Path({str(tmp_path / 'here')!r}))"
-    small = ["sh", "-c", 'ulimit -f 4 && exec "$@"', "small", sys.executable, "-c", program]
-    child = subprocess.run(small, cwd=ROOT, capture_output=True, text=True)
-    assert re.search(r"EngineError: The engine cache .*here cannot be written.*MOCAP_ENGINE_CACHE", child.stderr)
-    assert list((tmp_path / "here").iterdir()) == []
+    auto_stub["cuda_graph"] = stub(("first", "second"), failing=("first", "float16"), precisions=("float16", "float32"))
+    with caplog.at_level(logging.WARNING):
+        engine = toy_engine(tmp_path, backend="auto")
+    assert engine.target == "cuda_graph:second float32"
+    assert caplog.text.count("the GPU's memory is full (CUDA out of memory. Tried to allocate 2.00 GiB)") == 3
+    assert_same(engine(random_samples(SPEC)), engines.reference(Toy(), SPEC, random_samples(SPEC)), 0.0)
+    auto_stub["cuda_graph"] = stub(("only",), failing=("only",))
+    assert toy_engine(tmp_path, backend="auto").backend == "eager"
+    with pytest.raises(engines.EngineError, match="memory is full"):
+        toy_engine(tmp_path, backend="cuda_graph")
 
 
-def test_default_cache_follows_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOCAP_ENGINE_CACHE", str(tmp_path / "here"))
-    engines.compile(Toy(), SPEC, name="toy", backend="openvino")
-    assert [path.name[:12] for path in (tmp_path / "here").iterdir()] == ["toy-openvino"]
+def test_weights_that_are_not_finite_are_nobodys_fault(tmp_path: Path) -> None:
+    module = Toy()
+    with torch.no_grad():
+        module.linear.weight[0, 0] = torch.nan
+    for backend in ("auto", "eager", "openvino"):
+        with pytest.raises(engines.EngineError, match=r"'toy': expected finite weights, found NaN .* 'linear.weight'"):
+            toy_engine(tmp_path, module, backend)
+
+
+@torch.library.custom_op("mocap_tests::strange", mutates_args=())
+def strange(x: Tensor) -> Tensor:
+    return x.clone()
+
+
+@strange.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty_like(x)
+
+
+class Strange(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.mocap_tests.strange(x)
+
+
+class Unsupported(Toy):
+    def __init__(self) -> None:
+        super().__init__()
+        self.strange_layer = Strange()
+
+    def forward(self, image: Tensor, extra: Tensor) -> dict[str, Tensor]:
+        return super().forward(self.strange_layer(image), extra)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_unsupported_operator_names_the_layer(tmp_path: Path, backend: str) -> None:
+    with pytest.raises(engines.EngineError, match=r"strange_layer"):
+        toy_engine(tmp_path, Unsupported(), backend)
+    assert list(tmp_path.iterdir()) == []
+    assert toy_engine(tmp_path, Unsupported(), "auto").backend == "eager"
 
 
 @pytest.mark.parametrize(
@@ -224,3 +200,11 @@ def test_wrong_inputs_say_what_was_expected(tmp_path: Path, change: dict, messag
     given = {name: array for name, array in inputs.items() if array is not None}
     with pytest.raises(engines.EngineError, match=message):
         toy_engine(tmp_path, backend="eager")(given)
+
+
+def test_targets_in_their_order() -> None:
+    assert list(targets("eager", "auto")) == [Target("eager", "cpu", "float32")]
+    here = [target for target in targets("auto", "auto") if isinstance(target, Target)]
+    assert [target.backend for target in here] == sorted((t.backend for t in here), key=list(BACKENDS).index)
+    assert here[-1].backend == "eager"
+    assert toy_network().spec is SPEC

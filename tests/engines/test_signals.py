@@ -15,7 +15,7 @@ def engine(name):
     class Double(torch.nn.Module):
         def forward(self, input):
             return {"output": 2 * input}
-    return engines.compile(Double(), spec, name=name, backend="openvino")
+    return engines.compile(engines.of_module(Double(), spec, name), "openvino")
 first, second = engine("first"), engine("second")
 del first, second
 gc.collect()

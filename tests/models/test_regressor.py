@@ -122,7 +122,7 @@ def test_works_without_image_features() -> None:
     assert torch.isfinite(Whole(RegressorConfig(width=16, depth=1, heads=2, slot_width=8))(**given)["R"]).all()
 
 
-@pytest.mark.parametrize("backend", ["eager", "openvino"])
+@pytest.mark.parametrize("backend", ["eager", "openvino", "onnxruntime"])
 def test_runs_in_every_engine(whole: Whole, backend: str, tmp_path: Path) -> None:
     inputs = {name: value.numpy() for name, value in seen().items()}
     with torch.no_grad():
@@ -132,9 +132,8 @@ def test_runs_in_every_engine(whole: Whole, backend: str, tmp_path: Path) -> Non
         outputs=tuple(expected),
         max_batch=PERSONS,
     )
-    engine = engines.compile(
-        whole, spec, name="regressor", backend=backend, cache_dir=tmp_path, samples=lambda: dict(inputs)
-    )
+    network = engines.of_module(whole, spec, "regressor", engines.Trial(dict(inputs)))
+    engine = engines.compile(network, backend, cache_dir=tmp_path)
     out = engine(inputs)
     for name, value in expected.items():
         assert relative_error(out[name], value.numpy()) < 1e-3, name

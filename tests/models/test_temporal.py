@@ -143,8 +143,8 @@ def test_a_step_runs_in_every_engine(temporal: JointTemporal, tmp_path: Path) ->
         max_batch=2,
     )
     expected = offline(temporal, tokens, t)[:, :8].numpy()
-    for backend in ("eager", "openvino"):
-        engine = engines.compile(step, spec, name="temporal", backend=backend, cache_dir=tmp_path)
+    for backend in ("eager", "openvino", "onnxruntime"):
+        engine = engines.compile(engines.of_module(step, spec, "temporal"), backend, cache_dir=tmp_path)
         now, elapsed = dict(inputs), np.diff(t.numpy(), axis=1, prepend=t[:, :1].numpy())
         for frame in range(8):
             out = engine({**now, "tokens": tokens[:, frame].numpy(), "elapsed": elapsed[:, frame]})

@@ -1,0 +1,25 @@
+"""Every network that a capture may run, for whoever builds, lists or measures engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import engines
+from mocap.config import FileConfig
+from mocap.models import blazepose, token_capture, token_lookahead
+
+
+def product(max_people: int = 1) -> Sequence[engines.Network]:
+    """What `live` and `file` run: the detector, the landmark network and the learned capture, frame by frame; then its
+    parts for captures that look ahead.
+    """
+    return (*live(max_people), *token_lookahead.networks(FileConfig().lookahead, max_people))
+
+
+def live(max_people: int = 1) -> Sequence[engines.Network]:
+    """What `live` runs."""
+    return (
+        blazepose.as_network(blazepose.DETECTOR, tuple(blazepose.DETECTOR.outputs)),
+        blazepose.as_network(blazepose.LANDMARKER, blazepose.WITH_FEATURES, max_people),
+        token_capture.step_network(max_people=max_people),
+    )
