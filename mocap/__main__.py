@@ -94,8 +94,9 @@ def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     )
     commands.add_subcommand("bench", bench, help="measure speed, latency and memory")
 
-    engines, actions = engines_parser()
+    engines = new_parser(description=ENGINES)
     commands.add_subcommand("engines", engines, help="build, list, clean and measure compiled networks")
+    actions = add_engine_actions(engines)  # in this order: so jsonargparse wants it
 
     doctor = new_parser(description="Check what is installed and reachable, and say what to do.")
     commands.add_subcommand("doctor", doctor, help="check what is installed and reachable")
@@ -103,9 +104,8 @@ def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     return parser, {**by_name, "engines": engines, **actions}
 
 
-def engines_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
-    """The parser of `mocap engines`, and those of its actions by name."""
-    parser = new_parser(description=ENGINES)
+def add_engine_actions(parser: ArgumentParser) -> dict[str, ArgumentParser]:
+    """Give `mocap engines` its actions; their parsers by name."""
     actions = parser.add_subcommands(dest="action", title="actions", metavar="ACTION")
 
     build = new_parser(description="Build the engine of every network now, so that the first capture starts at once.")
@@ -126,7 +126,7 @@ def engines_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     bench.add_argument("--rounds", type=int, metavar="N", default=100, help="runs of each, in turns")
     bench.add_argument("--json", type=str, metavar="FILE", default=None, help="write the figures there too")
     actions.add_subcommand("bench", bench, help="measure them")
-    return parser, {"engines build": build, "engines list": show, "engines clean": clean, "engines bench": bench}
+    return {"engines build": build, "engines list": show, "engines clean": clean, "engines bench": bench}
 
 
 def dispatch(arguments: Namespace) -> int:

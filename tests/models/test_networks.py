@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from mocap.models.tokenizer import load_tokenizer
 
 HERE = [name for name in BACKENDS if name != "eager" and backends.refusal(name) is None]
 PEOPLE = 2
+_READS = (torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default)  # of a value, in the midst of a run
 
 
 class TokenDecoder(nn.Module):
@@ -76,14 +78,14 @@ def test_its_graph_is_whole_and_static(name: str, batch: int) -> None:
         if isinstance(value, Tensor):
             assert all(isinstance(size, int) for size in value.shape), node
             assert not free_unbacked_symbols(value), node
-        assert node.op != "call_function" or "item" not in str(node.target), node
+        assert node.target not in _READS, node
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_tensor_is_made_beside_its_device(name: str) -> None:
     """On a device that holds no numbers: a tensor that the forward pass makes on the CPU would not go with the rest."""
     network = all_networks()[name]
-    module = network.build().eval().to("meta")
+    module = copy.deepcopy(network.build()).eval().to("meta")
     outputs = module(**dict(zip(network.spec.inputs, examples(network.spec, 2, "meta"), strict=True)))
     assert all(outputs[output].is_meta for output in network.spec.outputs)
 
