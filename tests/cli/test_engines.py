@@ -95,13 +95,14 @@ def test_bench_writes_json(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command.benchmark, "PRODUCT", "tests.engines.test_benchmark:networks")
-    monkeypatch.setattr(command, "_chain", lambda *_: command.benchmark.Times(2.0, 3.0, 1.0))
     file = tmp_path / "figures.json"
     arguments = ["engines", "bench", "--backend", "eager", "--batch", "1", "--rounds", "2", "--json", str(file)]
     assert main(arguments) == 0
     assert [row["network"] for row in json.loads(file.read_text())["rows"]] == ["toy"]
     told = capsys.readouterr().out
     assert "| toy | eager:cpu float32 | 1 |" in told
-    assert "| 1 | 2.0 ms | 3.0 ms | 500 |" in told
+    (chain,) = json.loads(file.read_text())["chains"]
+    assert (chain["backend"], chain["people"]) == ("eager", 1)
+    assert f"| eager | 1 | {chain['times']['median_ms']:.1f} ms | " in told
     assert main([*arguments[:-1], str(tmp_path)]) == 1
     assert "cannot write" in capsys.readouterr().err
