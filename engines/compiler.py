@@ -67,13 +67,18 @@ def targets(backend: str, precision: str) -> Iterator[Target | str]:
     for one in BACKENDS if name == "auto" else [name]:
         reason = refusal(one)
         if reason is not None:
-            yield f"Backend '{one}' cannot be used here: {reason}"
+            yield reason
             continue
-        maker = get(one)
-        if device and device not in maker.devices():
-            raise EngineError(f"Backend '{one}' knows the devices {', '.join(maker.devices())} here, not '{device}'")
-        for place in [device] if device else maker.devices():
-            able = maker.precisions(place)
+        try:
+            places = {place: get(one).precisions(place) for place in get(one).devices()}
+        except Exception as error:  # it is installed, and its library does not load
+            yield f"Backend '{one}' cannot be used here: {_in_a_line(error)}"
+            continue
+        if device and device not in places:
+            raise EngineError(f"Backend '{one}' knows the devices {', '.join(places)} here, not '{device}'")
+        for place, able in places.items():
+            if device not in ("", place):
+                continue
             if precision not in ("auto", *able):
                 yield f"Backend '{one}' computes in {' or '.join(able)} on {place}; asked for {precision}"
             yield from (Target(one, place, each) for each in able if precision in ("auto", each))

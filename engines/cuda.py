@@ -17,20 +17,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-INSTALL = "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"
 
 
 @functools.cache
 def missing() -> str | None:
     """Why torch has no GPU here, or None when it has. torch is imported only where there is a driver."""
     if importlib.util.find_spec("torch") is None:
-        return "torch is not installed"
+        return "torch is not installed: pip install torch==2.13.0"
     try:
         ctypes.CDLL(_DRIVER)
     except OSError:
         return "there is no NVIDIA driver"
     if "+cpu" in importlib.metadata.version("torch"):
-        return "this torch is a build for the CPU"
+        return "this torch is a build for the CPU; take one for CUDA: https://pytorch.org/get-started"
     import torch
 
     try:

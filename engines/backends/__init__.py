@@ -46,10 +46,8 @@ class Target:
 class Backend(Protocol):
     """A module of this package. It imports its libraries inside its functions."""
 
-    INSTALL: str  # the command that brings it
-
     def missing(self) -> str | None:
-        """Why it cannot be used here, or None when it can."""
+        """Why it cannot be used here and what brings it, or None when it can be."""
 
     def devices(self) -> tuple[str, ...]:
         """Those of this machine, the one that it takes by itself first."""
@@ -90,7 +88,10 @@ def get(name: str) -> Backend:
 
 
 def refusal(name: str) -> str | None:
-    """Why a backend cannot be used here and how to get it, or None when it can."""
-    backend = get(name)
-    reason = backend.missing()
-    return None if reason is None else f"{reason}. Get it with: {backend.INSTALL}"
+    """Why a backend cannot be used here and what brings it, or None when it can be used.
+
+    Raises:
+        EngineError: there is no such backend.
+    """
+    reason = get(name).missing()
+    return None if reason is None else f"Backend '{name}' cannot be used here: {reason}"

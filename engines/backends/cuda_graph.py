@@ -16,8 +16,6 @@ from engines.engine import EngineSpec
 if TYPE_CHECKING:
     from torch import nn
 
-INSTALL = cuda.INSTALL
-
 
 def missing() -> str | None:
     return cuda.missing()

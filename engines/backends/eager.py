@@ -12,11 +12,9 @@ from engines.engine import Arrays, EngineSpec
 if TYPE_CHECKING:
     from torch import nn
 
-INSTALL = "pip install torch"
-
 
 def missing() -> str | None:
-    return None if importlib.util.find_spec("torch") else "torch is not installed"
+    return None if importlib.util.find_spec("torch") else "torch is not installed: pip install torch==2.13.0"
 
 
 def devices() -> tuple[str, ...]:

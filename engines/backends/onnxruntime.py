@@ -17,7 +17,6 @@ from engines.engine import Arrays, EngineSpec
 if TYPE_CHECKING:
     from torch import nn
 
-INSTALL = 'pip install "mocap[onnx]"'
 _PROVIDERS = {  # the one that is quickest first
     "cuda": "CUDAExecutionProvider",
     "dml": "DmlExecutionProvider",
@@ -30,7 +29,7 @@ _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxrunt
 def missing() -> str | None:
     for name in ("onnxruntime", "onnxscript"):  # the second only to build
         if importlib.util.find_spec(name) is None:
-            return f"{name} is not installed"
+            return f'{name} is not installed: pip install "mocap[onnx]"'
     return None
 
 

@@ -24,7 +24,6 @@ from engines.engine import Arrays, EngineSpec
 if TYPE_CHECKING:
     from torch import nn
 
-INSTALL = "pip install openvino"
 _FILE = "model.xml"
 # Told always: OpenVINO takes bfloat16 by itself on CPUs that have it, and float16 on GPUs.
 _HINTS = {FULL: "f32", "float16": "f16", "bfloat16": "bf16"}
@@ -32,7 +31,7 @@ _CAPABILITIES = {"float16": "FP16", "bfloat16": "BF16"}
 
 
 def missing() -> str | None:
-    return None if importlib.util.find_spec("openvino") else "openvino is not installed"
+    return None if importlib.util.find_spec("openvino") else "openvino is not installed: pip install openvino"
 
 
 def devices() -> tuple[str, ...]:

@@ -19,13 +19,11 @@ from engines.engine import EngineSpec
 if TYPE_CHECKING:
     from torch import nn
 
-INSTALL = 'pip install "mocap[tensorrt]"'
-
 
 def missing() -> str | None:
     reason = cuda.missing()
     if reason is None and importlib.util.find_spec("torch_tensorrt") is None:
-        return "torch-tensorrt is not installed"
+        return 'torch-tensorrt is not installed: pip install "mocap[tensorrt]"'
     return reason
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import platform
 import socket
 import statistics
 import subprocess
@@ -27,6 +26,7 @@ from pythonosc.osc_bundle import OscBundle
 from pythonosc.osc_message import OscMessage
 from tqdm import tqdm
 
+from engines.benchmark import check_writable, hardware
 from mocap.assets import asset_path
 from mocap.config import CaptureConfig, OscConfig, VmcConfig
 from mocap.errors import MocapError
@@ -60,7 +60,7 @@ class Row:
 def bench(json_file: str | None, seconds: float, soak_minutes: float) -> int:
     """Measure, print a table, write JSON. Returns 0, or 1 when a target was missed."""
     if json_file:
-        _check_writable(Path(json_file))  # before minutes are spent
+        check_writable(Path(json_file))  # before minutes are spent
     rows = frame_times() + two_people()
     rows += live_run(seconds)
     if soak_minutes:
@@ -74,25 +74,6 @@ def bench(json_file: str | None, seconds: float, soak_minutes: float) -> int:
         content = {"hardware": hardware(), "rows": [asdict(row) for row in rows]}
         Path(json_file).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return 1 if any(row.verdict == "MISSED" for row in rows) else 0
-
-
-def _check_writable(path: Path) -> None:
-    try:
-        path.open("a", encoding="utf-8").close()
-    except OSError as error:
-        raise MocapError(f"cannot write {path}: {error.strerror}; name a file in a writable folder") from error
-
-
-def hardware() -> str:
-    return f"{_cpu_name()}, {psutil.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-
-
-def _cpu_name() -> str:
-    with contextlib.suppress(OSError):  # Linux only; elsewhere platform knows
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def load_frames(asset: str, limit: int = 150) -> list[Frame]:

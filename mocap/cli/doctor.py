@@ -85,7 +85,7 @@ def check_networks() -> Iterator[Finding]:
 def check_engines() -> Iterator[Finding]:
     for name in BACKENDS:
         reason = refusal(name)
-        yield Finding("note", f"engine {name}: {reason}") if reason else Finding("ok", f"engine {name}")
+        yield Finding("note", reason) if reason else Finding("ok", f"engine {name}")
     try:
         chosen = load_detector().backend
         yield Finding("ok", f"engine auto is {chosen} and runs; built engines are kept in {default_directory()}")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import engines
 import engines.backends.openvino
+import engines.cuda
 from engines import backends
 from engines.backends import BACKENDS, Target
 from engines.compiler import targets, tell_once
@@ -81,11 +82,24 @@ def test_what_is_not_there_names_what_is(tmp_path: Path, backend: str, precision
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", [name for name in BACKENDS if name != "eager"])
+@pytest.mark.parametrize("name", list(BACKENDS))
 def test_missing_backend_names_the_command(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends.get(name), "missing", lambda: "its library is not installed")
-    with pytest.raises(engines.EngineError, match=rf"'{name}' cannot .*not installed. Get it with: pip install"):
-        toy_engine(tmp_path, backend=name)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr(engines.cuda, "missing", engines.cuda.missing.__wrapped__)  # its answer is kept otherwise
+    with pytest.raises(engines.EngineError, match=rf"'{name}' cannot be used here: .* is not installed: pip install"):
+        engines.compile(toy_network(), name, cache_dir=tmp_path)
+
+
+def test_a_library_that_does_not_load_is_no_reason_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> tuple[str, ...]:
+        raise ImportError("libtbb.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(backends.get("openvino"), "devices", broken)
+    with pytest.raises(engines.EngineError, match=r"'openvino' cannot be used here: libtbb.so.12: cannot open"):
+        toy_engine(tmp_path, backend="openvino")
+    assert toy_engine(tmp_path, backend="auto").backend == "onnxruntime"
 
 
 def stub(devices: tuple[str, ...], failing: tuple[str, ...] = (), precisions: tuple[str, ...] = ("float32",)) -> object:
@@ -97,7 +111,7 @@ def stub(devices: tuple[str, ...], failing: tuple[str, ...] = (), precisions: tu
         return backends.get("eager").start(module, spec, target)  # type: ignore[attr-defined]
 
     return types.SimpleNamespace(
-        INSTALL="", missing=lambda: None, devices=lambda: devices, precisions=lambda _: precisions,
+        missing=lambda: None, devices=lambda: devices, precisions=lambda _: precisions,
         versions=lambda _: {"device": "stub"}, start=start,
     )  # fmt: skip
 
