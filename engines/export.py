@@ -35,7 +35,8 @@ class Positional(nn.Module):
         if self._precision == FULL:
             outputs = self.module(**named)
         else:
-            with torch.autocast(self._device, dtype=getattr(torch, self._precision)):
+            # No cache: a CUDA graph that is being recorded must not keep what it made.
+            with torch.autocast(self._device, dtype=getattr(torch, self._precision), cache_enabled=False):
                 outputs = self.module(**named)
         return tuple(outputs[name].float() for name in self._outputs)
 
