@@ -60,7 +60,7 @@ class CaptureNetwork(nn.Module):
 
 
 class CaptureStep(nn.Module):
-    """One frame of each of P persons, with what is kept of their past; see :class:`TemporalStep`."""
+    """One frame of each of P persons, with what is kept of their past, see :class:`TemporalStep`."""
 
     def __init__(self, network: CaptureNetwork) -> None:
         super().__init__()
@@ -75,18 +75,16 @@ class CaptureStep(nn.Module):
         roi: Tensor,
         camera: Tensor,
         shape: Tensor,
-        elapsed: Tensor,
-        reset: Tensor,
         keys: Tensor,
         values: Tensor,
         age: Tensor,
         known: Tensor,
         image: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """The heads' outputs and the new memory."""
+        """The heads' outputs, and the frame's key and value."""
         tokens = self.regressor(landmarks_px, landmarks_world, visibility, roi, camera, shape, image)
-        memory = self.temporal(tokens, elapsed, reset, keys, values, age, known)
-        return {**memory, **self.heads(memory.pop("tokens"), roi, camera)}
+        heard = self.temporal(tokens, keys, values, age, known)
+        return {**heard, **self.heads(heard.pop("tokens"), roi, camera)}
 
 
 class CaptureWindow(nn.Module):

@@ -143,7 +143,7 @@ def _first_frame(landmarks: Mapping[str, Array]) -> dict[str, Array]:
     """The learned capture's inputs of people who were never seen before."""
     inputs = _step()[0].spec.inputs
     given = {name: np.zeros((len(views()), *spec.shape), np.float32) for name, spec in inputs.items()}
-    return {**given, **_seen(landmarks, given), "reset": np.ones(len(views()), np.float32)}
+    return {**given, **_seen(landmarks, given)}
 
 
 @functools.cache

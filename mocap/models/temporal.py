@@ -83,8 +83,9 @@ class JointTemporal(nn.Module):
 class TemporalStep(nn.Module):
     """One frame of each of P persons: what :class:`JointTemporal` gives causally. No person sees another.
 
-    A state is {"keys", "values": (P, depth, J, heads, W - 1, D / heads), "age": (P, W - 1) seconds before the last
-    frame, "known": (P, W - 1) 1 where there is a frame}, W frames being the window; oldest first.
+    A past is {"keys", "values": (P, depth, J, heads, W - 1, D / heads), "age": (P, W - 1) seconds before now, "known":
+    (P, W - 1) 1 where there is a frame}, W frames being the window, in any order: the ages tell when they were. Who
+    calls writes the new key and value over the oldest, so that nothing large has to move from frame to frame.
     """
 
     def __init__(self, temporal: JointTemporal) -> None:
@@ -92,7 +93,7 @@ class TemporalStep(nn.Module):
         self.temporal = temporal
 
     def start(self, persons: int, joints: int) -> dict[str, Tensor]:
-        """The state of persons who were never seen."""
+        """The past of persons who were never seen."""
         config = self.temporal.config
         kept = config.window - 1
         memory = (persons, config.depth, joints, config.heads, kept, config.width // config.heads)
@@ -103,42 +104,22 @@ class TemporalStep(nn.Module):
             "known": torch.zeros(persons, kept),
         }
 
-    def forward(
-        self,
-        tokens: Tensor,
-        elapsed: Tensor,
-        reset: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        age: Tensor,
-        known: Tensor,
-    ) -> dict[str, Tensor]:
-        """The new tokens, and the state to give next time.
-
-        Args:
-            tokens: (P, J, D).
-            elapsed: (P,) s since the person's last frame.
-            reset: (P,) 1 forgets the person's past first.
-            keys, values, age, known: The state.
+    def forward(self, tokens: Tensor, keys: Tensor, values: Tensor, age: Tensor, known: Tensor) -> dict[str, Tensor]:
+        """Tokens (P, J, D) and the past -> the new tokens, and the frame's own "key" and "value" (P, depth, J, heads,
+        D / heads).
         """
-        now = torch.zeros_like(elapsed)[:, None]
-        age = torch.cat([age + elapsed[:, None], now], 1)
-        known = torch.cat([known * (1 - reset)[:, None], now + 1], 1)
+        now = torch.zeros_like(age[:, :1])
+        age, known = torch.cat([age, now], 1), torch.cat([known, now + 1], 1)
         seen = (known > 0) & (age < self.temporal.config.memory_s)
-        x, all_keys, all_values = tokens[:, :, None], [], []
+        x, new_keys, new_values = tokens[:, :, None], [], []
         for index, block in enumerate(self.temporal.layers):
             key, value = block.remember(x)
-            all_keys.append(torch.cat([keys[:, index], key], 3))
-            all_values.append(torch.cat([values[:, index], value], 3))
-            turned = self.temporal.turn(all_keys[-1], -age)  # the query's own time is 0
-            x = block.hear(x, block.ask(x), turned, all_values[-1], seen[:, None, None, None])
-        return {
-            "tokens": x[:, :, 0],
-            "keys": torch.stack([part[..., 1:, :] for part in all_keys], 1),
-            "values": torch.stack([part[..., 1:, :] for part in all_values], 1),
-            "age": age[:, 1:],
-            "known": known[:, 1:],
-        }
+            new_keys.append(key[..., 0, :])
+            new_values.append(value[..., 0, :])
+            turned = self.temporal.turn(torch.cat([keys[:, index], key], 3), -age)  # the query's own time is 0
+            heard = torch.cat([values[:, index], value], 3)
+            x = block.hear(x, block.ask(x), turned, heard, seen[:, None, None, None])
+        return {"tokens": x[:, :, 0], "key": torch.stack(new_keys, 1), "value": torch.stack(new_values, 1)}
 
 
 class _Rotary(nn.Module):

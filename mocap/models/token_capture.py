@@ -10,7 +10,6 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ import numpy as np
 
 import engines
 from mocap.assets import asset_path
-from mocap.batch import join, split
 from mocap.body.landmarks import NUM_LANDMARKS
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS
 from mocap.clock import Clock
@@ -43,18 +41,30 @@ SEEN: dict[str, tuple[int, ...]] = {  # what the network takes of a frame, by na
     "shape": (NUM_BETAS + 1,),
     "image": FEATURES,  # zeros where the landmark network was not asked for them
 }
-_POSE, _PAST = ("R", "betas"), ("keys", "values", "age", "known")
+_POSE, _PAST, _NEW = ("R", "betas"), ("keys", "values", "age", "known"), ("key", "value")
 
 
-@dataclass(frozen=True)
 class _Memory:
-    """P persons' past, see :class:`mocap.models.temporal.TemporalStep`."""
+    """One person's past, as :class:`mocap.models.temporal.TemporalStep` wants it: a ring, the oldest is overwritten."""
 
-    keys: Array
-    values: Array
-    age: Array  # (P, W - 1) s
-    known: Array  # (P, W - 1)
-    t: Array  # (P,) s, of the last frame; minus infinity before the first
+    def __init__(self, spec: engines.EngineSpec) -> None:
+        self.keys, self.values = (np.zeros((1, *spec.inputs[name].shape), np.float32) for name in ("keys", "values"))
+        self.t = np.full((1, *spec.inputs["age"].shape), -np.inf)  # s; minus infinity: nothing there
+        self.last, self._next = -np.inf, 0
+
+    def at(self, t: float) -> dict[str, Array]:
+        """The past as seen at time ``t``, s; none after a long silence."""
+        if t - self.last > GAP_S:
+            self.t[:] = -np.inf
+        known = np.isfinite(self.t)
+        age = np.where(known, t - self.t, 0).astype(np.float32)
+        return {"keys": self.keys, "values": self.values, "age": age, "known": known.astype(np.float32)}
+
+    def write(self, t: float, key: Array, value: Array) -> None:
+        """Keep a frame's key and value, each (depth, J, heads, D / heads)."""
+        self.keys[0, ..., self._next, :], self.values[0, ..., self._next, :] = key, value
+        self.t[0, self._next] = self.last = t
+        self._next = (self._next + 1) % self.t.shape[1]
 
 
 class TokenCapture:
@@ -84,36 +94,33 @@ class TokenCapture:
         cache_dir: Path | None = None,
     ) -> None:
         self._engine = engines.compile(step_network(weights, max_people), engine, cache_dir=cache_dir)
-        shapes = self._engine.spec.inputs
-        self._inputs = tuple(shapes)
-        keys, values, age, known = (np.zeros((1, *shapes[name].shape), np.float32) for name in _PAST)
-        self._stranger = _Memory(keys, values, age, known, np.full(1, -np.inf))
         self._memories: dict[int, _Memory] = {}
+        self._spec = self._engine.spec
         self._forget_s, self._clock = forget_s, Clock()
 
     def __call__(self, frame: Frame, persons: Sequence[Person], camera: Camera) -> list[PoseEstimate]:
         """One estimate per person, in their order."""
         t = self._clock(float(frame.t_capture))
-        self._memories = {i: known for i, known in self._memories.items() if t - known.t[0] <= self._forget_s}
+        self._memories = {i: known for i, known in self._memories.items() if t - known.last <= self._forget_s}
         if not persons:
             return []
-        before = join([self._memories.get(person.track_id, self._stranger) for person in persons])
-        elapsed = t - before.t
-        fresh = elapsed > GAP_S
-        given = {
-            **seen(persons, camera),
-            "elapsed": np.where(fresh, 0.0, elapsed).astype(np.float32),
-            "reset": fresh.astype(np.float32),
-            **{name: getattr(before, name) for name in _PAST},
-        }
-        out = self._engine({name: given[name] for name in self._inputs})
-        after = _Memory(out["keys"], out["values"], out["age"], out["known"], np.full(len(persons), t))
-        for index, (person, memory) in enumerate(zip(persons, split(after, len(persons)), strict=True)):
-            if all(np.isfinite(out[name][index]).all() for name in (*_POSE, "keys", "values")):
+        memories = [self._memories.get(person.track_id) or _Memory(self._spec) for person in persons]
+        pasts = [memory.at(t) for memory in memories]
+        past = {name: _joined([one[name] for one in pasts]) for name in _PAST}
+        given = {**seen(persons, camera), **past}
+        out = self._engine({name: given[name] for name in self._spec.inputs})
+        for index, (person, memory) in enumerate(zip(persons, memories, strict=True)):
+            if all(np.isfinite(out[name][index]).all() for name in (*_POSE, *_NEW)):
+                memory.write(t, *(out[name][index] for name in _NEW))
                 self._memories[person.track_id] = memory
             else:
                 self._memories.pop(person.track_id, None)
         return estimates(persons, camera, out)
+
+
+def _joined(rows: Sequence[Array]) -> Array:
+    """Rows as one batch; a single one is not copied."""
+    return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
 def estimates(persons: Sequence[Person], camera: Camera, out: dict[str, Array]) -> list[PoseEstimate]:
@@ -152,16 +159,16 @@ def seen(persons: Sequence[Person], camera: Camera) -> dict[str, Array]:
 
 
 def step_network(weights: Path | None = None, max_people: int = 1) -> engines.Network:
-    """The network for one frame of P persons: :data:`SEEN`, ``elapsed``, ``reset`` and the memory in; ``R``
-    (P, 22, 3, 3), ``betas`` (P, 10) and the memory out.
+    """The network for one frame of P persons: :data:`SEEN` and the past in; ``R`` (P, 22, 3, 3), ``betas`` (P, 10) and
+    the frame's ``key`` and ``value`` out.
     """
     sizes = read_sizes(weights or asset_path(WEIGHTS))
     temporal = sizes["temporal"]
     kept, heads = temporal["window"] - 1, temporal["heads"]
     past = (temporal["depth"], TOKENS, heads, kept, temporal["width"] // heads)
     memory = {"keys": past, "values": past, "age": (kept,), "known": (kept,)}
-    shapes = {**seen_shapes(sizes), "elapsed": (), "reset": (), **memory}
-    return part_network("CaptureStep", (), weights, shapes, (*_POSE, *_PAST), max_people)
+    shapes = {**seen_shapes(sizes), **memory}
+    return part_network("CaptureStep", (), weights, shapes, (*_POSE, *_NEW), max_people)
 
 
 def seen_shapes(sizes: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -207,7 +214,7 @@ def sample(shapes: dict[str, tuple[int, ...]], persons: int = 2) -> dict[str, np
         "camera": lambda x: 0 * x + [900, 640, 360, 0.1],
         "age": lambda x: np.abs(x).cumsum(1)[:, ::-1],
         "t": lambda x: np.abs(x).cumsum(1),
-        **dict.fromkeys(("elapsed", "reset", "known"), lambda x: x > 0),
+        "known": lambda x: x > 0,
     }
     return {name: np.asarray(typical.get(name, np.array)(x), np.float32) for name, x in arrays.items()}
 

@@ -157,8 +157,11 @@ def test_frame_by_frame_is_the_causal_clip(network: CaptureNetwork) -> None:
     memory = step.temporal.start(CLIPS, 26)
     for frame in range(FRAMES):
         now = {name: value[:, frame] for name, value in frames.items()}
-        out = step(**now, elapsed=torch.full((CLIPS,), 1 / 30), reset=torch.zeros(CLIPS), **memory)
-        memory = {name: out.pop(name) for name in memory}
+        out = step(**now, **memory)
+        slot = frame % memory["age"].shape[1]  # the oldest
+        memory["keys"][..., slot, :], memory["values"][..., slot, :] = out.pop("key"), out.pop("value")
+        memory["age"][:, slot], memory["known"][:, slot] = 0, 1
+        memory["age"] += 1 / 30
         for name, value in expected.items():
             torch.testing.assert_close(out[name], value.unflatten(0, (CLIPS, FRAMES))[:, frame], rtol=1e-4, atol=1e-5)
 

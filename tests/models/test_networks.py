@@ -49,10 +49,10 @@ def all_networks() -> dict[str, engines.Network]:
     spec = engines.EngineSpec({"logits": engines.TensorSpec(logits.shape[1:])}, ("R",), PEOPLE)
     parts = [engines.of_module(decoder, spec, "decoder", engines.Trial({"logits": logits}))]
     step = found["capturestep"].spec.inputs
-    state = {name: step[name] for name in ("elapsed", "reset", "keys", "values", "age", "known")}
+    state = {name: step[name] for name in ("keys", "values", "age", "known")}
     temporal = TemporalStep(load_capture(asset_path(token_capture.WEIGHTS)).temporal)
     tokens = engines.TensorSpec((token_capture.TOKENS, temporal.temporal.config.width))
-    spec = engines.EngineSpec({"tokens": tokens, **state}, ("tokens", "keys", "values", "age", "known"), PEOPLE)
+    spec = engines.EngineSpec({"tokens": tokens, **state}, ("tokens", "key", "value"), PEOPLE)
     shapes = {name: tensor.shape for name, tensor in spec.inputs.items()}
     parts.append(engines.of_module(temporal.eval(), spec, "temporal", engines.Trial(token_capture.sample(shapes))))
     return found | {part.name: part for part in parts}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,14 +42,24 @@ def offline(model: JointTemporal, tokens: Tensor, t: Tensor, causal: bool = True
 
 def stream(model: JointTemporal, tokens: Tensor, t: Tensor, resets: dict[int, list[float]] | None = None) -> Tensor:
     step = TemporalStep(model)
-    state, out = step.start(len(t), JOINTS), []
-    elapsed = torch.diff(t, dim=1, prepend=t[:, :1])
+    past, out = step.start(len(t), JOINTS), []
     for frame in range(t.shape[1]):
-        reset = torch.tensor((resets or {}).get(frame, [0.0] * len(t)))
+        past["known"] *= 1 - torch.tensor((resets or {}).get(frame, [0.0] * len(t)))[:, None]
         with torch.no_grad():
-            state = step(tokens[:, frame], elapsed[:, frame], reset, **state)
-        out.append(state.pop("tokens"))
+            new = step(tokens[:, frame], **past)
+        out.append(new["tokens"])
+        write(past, new, t, frame)
     return torch.stack(out, 1)
+
+
+def write(past: dict[str, Any], new: dict[str, Any], t: Any, frame: int) -> None:
+    """Over the oldest; then the past's ages are those of the frame after ``frame``."""
+    slot = frame % past["age"].shape[1]
+    for name in ("key", "value"):
+        past[f"{name}s"][..., slot, :] = new[name]
+    past["age"][:, slot], past["known"][:, slot] = 0, 1
+    if frame + 1 < t.shape[1]:
+        past["age"] += (t[:, frame + 1] - t[:, frame])[:, None]
 
 
 def test_streaming_equals_the_causal_clip(temporal: JointTemporal) -> None:
@@ -135,20 +146,19 @@ def test_a_fresh_transformer_passes_its_tokens_on() -> None:
 def test_a_step_runs_in_every_engine(temporal: JointTemporal, tmp_path: Path) -> None:
     step = TemporalStep(temporal).eval()
     tokens, t = clip(persons=2)
-    state = {name: value.numpy() for name, value in step.start(2, JOINTS).items()}
-    inputs = {"tokens": tokens[:, 0].numpy(), "elapsed": np.full(2, 0.03, np.float32), "reset": np.zeros(2), **state}
+    inputs = {"tokens": tokens[:, 0], **step.start(2, JOINTS)}
     spec = engines.EngineSpec(
         inputs={name: engines.TensorSpec(np.shape(value)[1:]) for name, value in inputs.items()},
-        outputs=("tokens", *state),
+        outputs=("tokens", "key", "value"),
         max_batch=2,
     )
     expected = offline(temporal, tokens, t)[:, :8].numpy()
     for backend in ("eager", "openvino", "onnxruntime"):
         engine = engines.compile(engines.of_module(step, spec, "temporal"), backend, cache_dir=tmp_path)
-        now, elapsed = dict(inputs), np.diff(t.numpy(), axis=1, prepend=t[:, :1].numpy())
+        past = {name: value.numpy() for name, value in step.start(2, JOINTS).items()}
         for frame in range(8):
-            out = engine({**now, "tokens": tokens[:, frame].numpy(), "elapsed": elapsed[:, frame]})
-            now.update({name: out[name] for name in state})
+            out = engine({"tokens": tokens[:, frame].numpy(), **past})
+            write(past, out, t.numpy(), frame)
             assert relative_error(out["tokens"], expected[:, frame]) < 1e-4, (backend, frame)
 
 
