@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,10 +56,13 @@ def build(module: nn.Module, spec: EngineSpec, target: Target, folder: Path) -> 
 
     from engines.export import compiling, export
 
-    program = export(module, spec)
-    with compiling(program):
-        # Without the shapes it makes every dimension free, which costs BlazePose a fifth of its speed.
-        model = openvino.convert_model(program, input=[(1, *tensor.shape) for tensor in spec.inputs.values()])
+    program, level = export(module, spec), logging.root.level
+    try:
+        with compiling(program):
+            # Without the shapes it makes every dimension free, which costs BlazePose a fifth of its speed.
+            model = openvino.convert_model(program, input=[(1, *tensor.shape) for tensor in spec.inputs.values()])
+    finally:
+        logging.root.setLevel(level)  # where it fails it leaves the whole program's log at errors only
     try:
         openvino.save_model(model, folder / _FILE, compress_to_fp16=False)
     except RuntimeError as error:  # its way to report a full disk

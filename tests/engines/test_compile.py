@@ -194,8 +194,10 @@ class Unsupported(Toy):
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 def test_unsupported_operator_names_the_layer(tmp_path: Path, backend: str) -> None:
+    level = logging.root.level
     with pytest.raises(engines.EngineError, match=r"strange_layer"):
         toy_engine(tmp_path, Unsupported(), backend)
+    assert logging.root.level == level
     assert list(tmp_path.iterdir()) == []
     assert toy_engine(tmp_path, Unsupported(), "auto").backend == "eager"
 
