@@ -19,9 +19,12 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("mocap", "engines")
 # Imported, but brought by another requirement: import -> that requirement.
-BROUGHT_BY = {"cv2": "mediapipe"}  # opencv-contrib-python; naming it too would let pip take a second OpenCV
+BROUGHT_BY = {
+    "cv2": "mediapipe",  # opencv-contrib-python; naming it too would let pip take a second OpenCV
+    "torch_tensorrt": "torch-tensorrt",  # of that very name, but hardly ever installed
+}
 # Imported where it is needed, with an error that names the extra: import -> extra.
-OPTIONAL = {"smplx": "smpl"}
+OPTIONAL = {"smplx": "smpl", "onnxruntime": "onnx", "torch_tensorrt": "tensorrt"}
 
 
 def run(*command: str, cwd: Path) -> None:

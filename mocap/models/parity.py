@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -44,7 +44,8 @@ def views() -> tuple[View, ...]:
         for index in range(FRAMES[-1] + 1):
             frame = video.read()
             if frame is not None and index in FRAMES:
-                found.append(View(frame, _roi(landmarks_px[index]), Camera(*frame.size, focal_px)))
+                kept = replace(frame, rgb=frame.rgb.copy())  # else the decoder's picture stays with it
+                found.append(View(kept, _roi(landmarks_px[index]), Camera(*frame.size, focal_px)))
     return tuple(found)
 
 
