@@ -5,7 +5,7 @@ imported when the cache is warm.
 """
 
 from engines.compiler import compile, load
-from engines.engine import Engine, EngineError, EngineSpec, TensorSpec
+from engines.engine import Engine, EngineError, EngineSpec, TensorSpec, Value, Values, join
 from engines.network import Network, Trial, of_module
 from engines.parity import reference
 
@@ -16,7 +16,10 @@ __all__ = [
     "Network",
     "TensorSpec",
     "Trial",
+    "Value",
+    "Values",
     "compile",
+    "join",
     "load",
     "of_module",
     "reference",

@@ -25,6 +25,7 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
+from engines import roofline
 from engines.backends import BACKENDS, Target
 from engines.compiler import compile, targets
 from engines.engine import Arrays, Engine, EngineError
@@ -55,6 +56,7 @@ class Row:
     times: Times
     build_s: float  # compile() with an empty cache
     memory_mb: float  # resident, that loading and running it adds
+    floor_ms: float | None  # see engines.roofline; below float32 that of the lower precision
 
 
 def measure(cases: Cases, rounds: int = 100, warmup: int = 5) -> dict[str, Times]:
@@ -75,13 +77,26 @@ def hardware() -> str:
     """This machine and what runs on it, in a line."""
     frequency = psutil.cpu_freq()
     clock = f" at {frequency.current / 1e3:.1f} GHz" if frequency and frequency.current else ""
-    found = [f"{processor()}{clock}", f"{psutil.cpu_count()} cores", platform.system()]
+    found = [f"{processor()}{clock}", f"{psutil.cpu_count()} cores", *_gpus(), platform.system()]
     for package in ("torch", "openvino", "onnxruntime", "torch-tensorrt"):
         try:
             found.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             continue
     return ", ".join([*found, f"Python {platform.python_version()}", time.strftime("%Y-%m-%d")])
+
+
+def _gpus() -> list[str]:
+    """NVIDIA's, with clocks and driver, as the driver's own tool tells them."""
+    asked = ["nvidia-smi", "--query-gpu=name,clocks.sm,clocks.mem,driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [
+        "{} at {}, memory at {}, driver {}".format(*(part.strip() for part in line.split(",")))
+        for line in told.splitlines()
+    ]
 
 
 def processor() -> str:
@@ -122,6 +137,7 @@ def rows(name: str, backends: Sequence[str], batches: Sequence[int], rounds: int
     """Every network on every target, built in an empty folder; what refuses is told on stderr and left out."""
     networks, found = find_networks(name), []
     for index, network in enumerate(networks(max(batches))):
+        work = {batch: roofline.count(network, batch) for batch in batches}
         cases: dict[str, Callable[[], object]] = {}
         about: dict[str, tuple[Target, int, float]] = {}
         for target in runnable(backends):
@@ -136,7 +152,8 @@ def rows(name: str, backends: Sequence[str], batches: Sequence[int], rounds: int
         memory = {target: memory_mb(name, index, max(batches), target, folder) for target, _, _ in about.values()}
         for key, times in measure(cases, rounds).items():
             target, batch, build_s = about[key]
-            found.append(Row(network.name, str(target), batch, times, build_s, memory[target]))
+            floor_ms = roofline.floor_ms(work[batch], target)
+            found.append(Row(network.name, str(target), batch, times, build_s, memory[target], floor_ms))
     return found
 
 
@@ -175,9 +192,13 @@ def _tell_memory(name: str, index: int, max_batch: int, target: Target, folder: 
 
 def table(found: Sequence[Row]) -> str:
     """For people."""
-    lines = ["| network | backend | rows | median | 95 % | build | memory |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| network | backend | rows | median | 95 % | floor | build | memory |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for row in found:
-        times = f"{row.times.median_ms:.2f} ms | {row.times.p95_ms:.2f} ms"
+        floor = f"{row.floor_ms:.2f} ms" if row.floor_ms else "–"
+        times = f"{row.times.median_ms:.2f} ms | {row.times.p95_ms:.2f} ms | {floor}"
         lines.append(
             f"| {row.network} | {row.target} | {row.batch} | {times} | {row.build_s:.1f} s | {row.memory_mb:.0f} MB |"
         )

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 from tqdm import tqdm
 
 from engines import cache, parity
-from engines.backends import BACKENDS, PRECISIONS, Backend, Keeping, Run, Starting, Target, get, refusal
-from engines.engine import Engine, EngineError
+from engines.backends import BACKENDS, PRECISIONS, Backend, Keeping, Starting, Target, get, refusal
+from engines.engine import Engine, EngineError, Run
 from engines.network import BrokenNetwork, Network, built
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def _first(network: Network, backend: str, precision: str, make: Callable[[Netwo
             logger.warning("%s", reason)
         tell_once(tuple(refused))
         logger.info("Engine %s: %s, ready in %.2f s", network.name, target, time.perf_counter() - start)
-        return Engine(network.name, target.backend, network.spec, run, target.device, target.precision)
+        home = target.device if get(target.backend).RESIDENT else None
+        return Engine(network.name, target.backend, network.spec, run, target.device, target.precision, home)
     raise EngineError("; ".join(failed or refused))
 
 

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from engines.backends import FULL
-from engines.engine import Arrays, EngineSpec
+from engines.engine import EngineSpec, Values
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,8 +58,8 @@ def precisions() -> tuple[str, ...]:
 
 
 class Static:
-    """A function of tensors with static shapes, run on buffers that stay where they are; one copy to the GPU for each
-    input, one wait for all outputs.
+    """A function of tensors with static shapes, run on buffers that stay where they are: arrays are copied there,
+    tensors on the GPU too. The outputs are tensors, which the next call overwrites.
 
     Args:
         function: positional tensors on the GPU -> tensors on the GPU, as :class:`engines.export.Positional` has it.
@@ -81,30 +83,31 @@ class Static:
         self._given = examples(spec, batch, device)
         pinned = device == "cuda"
         self._host = tuple(torch.empty(x.shape, dtype=x.dtype, pin_memory=pinned) for x in self._given)
+        self._read = torch.cuda.Event() if pinned else None
         self._graph = None
         self._out = self._warm_up() if graph else self._call()
         if graph:
             self._graph = torch.cuda.CUDAGraph()
             with torch.inference_mode(), torch.cuda.graph(self._graph):
                 self._out = function(*self._given)
-        self._back = tuple(torch.empty(x.shape, dtype=x.dtype, pin_memory=pinned) for x in self._out)
 
-    def __call__(self, inputs: Arrays) -> Arrays:
+    def __call__(self, inputs: Values) -> Values:
         import torch
 
+        if self._read is not None:
+            self._read.synchronize()  # until then the last call may still read what lies in the pinned buffers
         with torch.inference_mode():
-            for device, host, array in zip(self._given, self._host, inputs.values(), strict=True):
-                host.copy_(torch.from_numpy(array))
-                device.copy_(host, non_blocking=True)
+            for device, host, value in zip(self._given, self._host, inputs.values(), strict=True):
+                if isinstance(value, np.ndarray):
+                    value = host.copy_(torch.from_numpy(value))
+                device.copy_(value, non_blocking=True)
+            if self._read is not None:
+                self._read.record()
             if self._graph is not None:
                 self._graph.replay()
             else:
                 self._out = self._call()
-            for back, out in zip(self._back, self._out, strict=True):
-                back.copy_(out, non_blocking=True)
-            if self._given[0].is_cuda:
-                torch.cuda.current_stream().synchronize()
-        return {name: back.numpy().copy() for name, back in zip(self._outputs, self._back, strict=True)}
+        return dict(zip(self._outputs, self._out, strict=True))
 
     def _call(self) -> tuple[Tensor, ...]:
         import torch

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
+Value = Any  # an array, or a torch tensor on the device of the engine that it is for
+Values = dict[str, Value]
+Run = Callable[[Values], Values]
 
 
 class EngineError(Exception):
@@ -34,48 +38,97 @@ class EngineSpec:
     outputs: tuple[str, ...]
     max_batch: int = 1
 
-    def check(self, inputs: Mapping[str, object]) -> Arrays:
+    def check(self, inputs: Mapping[str, Value], tensors: bool = False) -> Values:
         """The inputs as contiguous arrays of the right dtype, in the order of the specification.
+
+        Args:
+            tensors: Whether torch tensors stay what they are.
 
         Raises:
             EngineError: a name is missing or unknown, a shape is wrong, or the batch sizes differ or are zero.
         """
         if set(inputs) != set(self.inputs):
             raise EngineError(f"Expected the inputs {sorted(self.inputs)}, found {sorted(inputs)}")
-        arrays = {
-            name: np.ascontiguousarray(np.asarray(inputs[name]), np.dtype(spec.dtype))
+        given = {
+            name: inputs[name]
+            if tensors and hasattr(inputs[name], "is_cuda")
+            else np.ascontiguousarray(np.asarray(inputs[name]), np.dtype(spec.dtype))
             for name, spec in self.inputs.items()
         }
         for name, spec in self.inputs.items():
-            if arrays[name].shape[1:] != spec.shape or arrays[name].ndim == 0:
+            found = tuple(given[name].shape)
+            if found[1:] != spec.shape or not found:
                 raise EngineError(
-                    f"Input '{name}': expected shape (B, {', '.join(map(str, spec.shape))}), found {arrays[name].shape}"
+                    f"Input '{name}': expected shape (B, {', '.join(map(str, spec.shape))}), found {found}"
                 )
-        batches = {name: len(array) for name, array in arrays.items()}
+        batches = {name: len(value) for name, value in given.items()}
         if len(set(batches.values())) != 1 or 0 in batches.values():
             raise EngineError(f"Expected one batch size of at least 1 for all inputs, found {batches}")
-        return arrays
+        return given
 
 
 @dataclass(frozen=True)
 class Engine:
     """A network that is ready to run.
 
-    Call it with arrays by name, each (B, *shape of the specification); torch tensors on the CPU are taken as well.
-    It returns new arrays by name, each with the batch first. One thread at a time.
+    Call it with arrays by name, each (B, *shape of the specification); torch tensors are taken as well. It returns new
+    arrays by name, each with the batch first. One thread at a time.
+
+    Args:
+        home: The torch device that the network runs on, where its inputs are best made and its outputs can stay; None
+            where arrays go straight in and out.
     """
 
     name: str
     backend: str
     spec: EngineSpec
-    run: Callable[[Arrays], Arrays]
+    run: Run
     device: str = "cpu"
     precision: str = "float32"
+    home: str | None = None
 
     @property
     def target(self) -> str:
         """Backend, device and precision in words."""
         return f"{self.backend}:{self.device} {self.precision}"
 
-    def __call__(self, inputs: Mapping[str, object]) -> Arrays:
-        return self.run(self.spec.check(inputs))
+    def __call__(self, inputs: Mapping[str, Value], keep: Collection[str] = ()) -> Values:
+        """The outputs, brought to the host by one copy.
+
+        Args:
+            keep: Outputs that stay at ``home``; they are overwritten by the next call.
+        """
+        return fetch(self.run(self.spec.check(inputs, self.home is not None)), keep)
+
+    def zeros(self, name: str) -> Value:
+        """One row of zeros for an input, at ``home``."""
+        shape = (1, *self.spec.inputs[name].shape)
+        if self.home is None:
+            return np.zeros(shape, self.spec.inputs[name].dtype)
+        import torch
+
+        return torch.zeros(shape, dtype=getattr(torch, self.spec.inputs[name].dtype), device=self.home)
+
+
+def fetch(values: Values, keep: Collection[str] = ()) -> Values:
+    """Tensors as arrays on the host, all of them by one copy; those called ``keep`` as they are."""
+    away = {name: value for name, value in values.items() if name not in keep and not isinstance(value, np.ndarray)}
+    if not away:
+        return values
+    import torch
+
+    packed = torch.cat([value.reshape(-1) for value in away.values()]).cpu().numpy()
+    ends = np.cumsum([value.numel() for value in away.values()])[:-1]
+    parts = zip(away.items(), np.split(packed, ends), strict=True)
+    return {**values, **{name: part.reshape(tuple(value.shape)) for (name, value), part in parts}}
+
+
+def join(rows: Sequence[Value]) -> Value:
+    """Arrays or tensors as one, by their first dimension; a single one is not copied."""
+    if len(rows) == 1:
+        return rows[0]
+    if isinstance(rows[0], np.ndarray):
+        return np.concatenate(rows)
+    import torch
+
+    return torch.cat(list(rows))

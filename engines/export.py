@@ -106,5 +106,5 @@ def compiling(program: ExportedProgram) -> Iterator[None]:
         if not found:
             raise
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        text = next(line.strip() for line in str(error).splitlines() if line.strip())
+        text = next(line.strip() for line in str(error).splitlines() if layers(program, line))
         raise EngineError(f"An operator of the layers {', '.join(found[:3])}{more} is not supported: {text}") from error

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engines.backends import FULL, Run, Target
-from engines.engine import Arrays, EngineError, EngineSpec
+from engines.backends import FULL, Target
+from engines.engine import Arrays, EngineError, EngineSpec, Run, fetch
 from engines.network import Errors, Network, Trial
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def check(network: Network, target: Target, run: Run, module: nn.Module) -> Erro
     """
     trial = network.trial() if network.trial else Trial(random_samples(network.spec))
     inputs = network.spec.check(trial.inputs)
-    expected, found = reference(module, network.spec, inputs), run(inputs)
+    expected, found = reference(module, network.spec, inputs), fetch(run(inputs))
     errors, limit = judge(trial, target.precision, expected, found)
     broken = [name for name, array in found.items() if not np.isfinite(array).all()]
     if broken:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from threadpoolctl import threadpool_limits
 
 from mocap.config import DEFAULT_FOV, CaptureConfig
-from mocap.models.blazepose import LANDMARKER_OUTPUTS, WITH_FEATURES, load_detector, load_landmarker
+from mocap.models.blazepose import load_detector, load_landmarker
 from mocap.models.kinematic import KinematicRegressor
 from mocap.models.token_capture import TokenCapture
 from mocap.models.token_lookahead import TokenLookahead
@@ -48,11 +48,10 @@ class Pipeline:
         # BLAS threads only spin on matrices as small as a skeleton's: on 2 cores they cost 7 ms of system time a frame.
         threadpool_limits(limits=1, user_api="blas")
         self.config = config
-        outputs = LANDMARKER_OUTPUTS if config.regressor == "kinematic" else WITH_FEATURES
         self.tracker = Tracker(
             config,
-            load_detector(engine=config.engine),
-            load_landmarker(engine=config.engine, max_batch=config.max_people, outputs=outputs),
+            load_detector(config.engine),
+            load_landmarker(config.engine, config.max_people, features=config.regressor != "kinematic"),
         )
         forget_s = config.lost_after_s + 0.5
         self.regressor = load_regressor(config, lookahead, forget_s)

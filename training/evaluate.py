@@ -120,12 +120,12 @@ def _synthetic(config: EvaluationConfig, count: int) -> Iterator[Clip]:
 
 
 def _rendered(config: EvaluationConfig, single: dict[str, System], report: Report) -> None:
-    from mocap.models.blazepose import WITH_FEATURES, load_landmarker
+    from mocap.models.blazepose import load_landmarker
     from training.evaluation.occlusion import crop_growth, occlusion_map, shots
     from training.evaluation.plots import occlusion_figure
     from training.synthesis.pairs import PairConfig, PairMaker
 
-    landmarker = load_landmarker(outputs=WITH_FEATURES)
+    landmarker = load_landmarker(features=True)
     maker = PairMaker(Corpus.open(Path(config.corpus)), config.split, landmarker, PairConfig(company=0.0))
     found = list(shots(maker, max(config.crops, 12), config.seed))
     if not found:

@@ -37,7 +37,7 @@ from tqdm import tqdm
 
 from mocap.config import option
 from mocap.errors import MocapError
-from mocap.models.blazepose import WITH_FEATURES, load_landmarker
+from mocap.models.blazepose import load_landmarker
 from training.datasets.corpus import Corpus
 from training.datasets.windows import Windows
 from training.options import run
@@ -99,7 +99,7 @@ def _start(config: SynthesisConfig, alone: bool = False) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     corpus = Corpus.open(Path(config.corpus))
-    _maker, _config = PairMaker(corpus, config.split, load_landmarker(outputs=WITH_FEATURES), config.pair), config
+    _maker, _config = PairMaker(corpus, config.split, load_landmarker(features=True), config.pair), config
 
 
 def _make(number: int) -> tuple[int, dict[str, np.ndarray]]:

@@ -7,12 +7,11 @@ module and, where it can, without torch. One that does not has ``start``.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from engines.engine import Arrays, EngineError, EngineSpec
+from engines.engine import EngineError, EngineSpec, Run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,8 +26,6 @@ BACKENDS: dict[str, str] = {
 }
 FULL = "float32"
 PRECISIONS = (FULL, "float16", "bfloat16")
-
-Run = Callable[[Arrays], Arrays]
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,8 @@ class Target:
 
 class Backend(Protocol):
     """A module of this package. It imports its libraries inside its functions."""
+
+    RESIDENT: bool  # whether it takes and gives torch tensors on its device; all take arrays
 
     def missing(self) -> str | None:
         """Why it cannot be used here and what brings it, or None when it can be."""

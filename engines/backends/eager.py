@@ -6,11 +6,14 @@ import importlib.metadata
 import importlib.util
 from typing import TYPE_CHECKING
 
-from engines.backends import FULL, Run, Target
-from engines.engine import Arrays, EngineSpec
+from engines.backends import FULL, Target
+from engines.engine import Arrays, EngineSpec, Run
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+RESIDENT = False
 
 
 def missing() -> str | None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines import buckets
-from engines.backends import FULL, Run, Target
-from engines.engine import Arrays, EngineSpec
+from engines.backends import FULL, Target
+from engines.engine import Arrays, EngineSpec, Run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,6 +24,7 @@ _PROVIDERS = {  # the one that is quickest first
     "cpu": "CPUExecutionProvider",
 }
 _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-silicon")
+RESIDENT = False
 
 
 def missing() -> str | None:

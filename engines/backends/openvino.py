@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engines.backends import FULL, Run, Target
-from engines.engine import Arrays, EngineSpec
+from engines.backends import FULL, Target
+from engines.engine import Arrays, EngineSpec, Run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +29,7 @@ _FILE = "model.xml"
 # Told always: OpenVINO takes bfloat16 by itself on CPUs that have it, and float16 on GPUs.
 _HINTS = {FULL: "f32", "float16": "f16", "bfloat16": "bf16"}
 _CAPABILITIES = {"float16": "FP16", "bfloat16": "BF16"}
+RESIDENT = False
 
 
 def missing() -> str | None:

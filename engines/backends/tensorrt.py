@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines import buckets, cuda
-from engines.backends import Run, Target
-from engines.engine import EngineSpec
+from engines.backends import Target
+from engines.engine import EngineSpec, Run
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+RESIDENT = True
 
 
 def missing() -> str | None:

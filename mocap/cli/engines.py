@@ -16,6 +16,7 @@ from mocap.models import blazepose, networks, parity
 from mocap.models.token_capture import TokenCapture
 from mocap.motion import Motion
 from mocap.people.landmarks import observe
+from mocap.people.picture import Picture
 from mocap.people.track import person_of
 
 
@@ -97,12 +98,12 @@ def bench(backends: Sequence[str], batches: Sequence[int], rounds: int, json_fil
 def _chain(backend: str, people: int) -> Callable[[], None]:
     """From the frame to the placed and smoothed pose, of so many people in one frame; nobody has to be found."""
     view, clock = parity.views()[0], itertools.count()
-    landmarker = blazepose.load_landmarker(backend, people, outputs=blazepose.WITH_FEATURES)
+    landmarker = blazepose.load_landmarker(backend, people, features=True)
     capture, motion = TokenCapture(backend, people), Motion(CaptureConfig(max_people=people))
 
     def step() -> None:
         frame = replace(view.frame, t_capture=next(clock) / 30)
-        observed = observe(landmarker, frame.rgb, [view.roi] * people)
+        observed = observe(landmarker, Picture(frame.rgb), [view.roi] * people)
         persons = tuple(person_of(index, one) for index, one in enumerate(observed))
         motion.update(frame.t_capture, capture(frame, persons, view.camera), persons, view.camera)
 

@@ -23,6 +23,8 @@ from mocap.models import tflite
 if TYPE_CHECKING:
     from torch import nn
 
+    from mocap.models.tflite_module import TfliteModule
+
 
 @dataclass(frozen=True)
 class Network:
@@ -61,8 +63,8 @@ DETECTOR = Network(
     outputs={"boxes": (441, (2254, 12)), "scores": (429, (2254, 1))},
 )
 
-LANDMARKER_OUTPUTS = ("landmarks", "presence", "world", "heatmaps")  # segmentation costs 2 ms of 7 and has no reader
-WITH_FEATURES = (*LANDMARKER_OUTPUTS, "features_8")
+_OUTPUTS = ("landmarks", "visibility", "presence", "world")
+_FROM_FILE = ("landmarks", "presence", "world", "heatmaps")  # segmentation costs 2 ms of 7 and has no reader
 
 
 def load_detector(engine: str = "auto", cache_dir: Path | None = None) -> engines.Engine:
@@ -78,39 +80,73 @@ def load_detector(engine: str = "auto", cache_dir: Path | None = None) -> engine
         MocapError: mediapipe 0.10.21 is not installed.
         engines.EngineError: the engine is not there or cannot be built.
     """
-    return engines.compile(as_network(DETECTOR, tuple(DETECTOR.outputs)), engine, cache_dir=cache_dir)
+    return engines.compile(detector_network(), engine, cache_dir=cache_dir)
 
 
 def load_landmarker(
-    engine: str = "auto",
-    max_batch: int = 1,
-    cache_dir: Path | None = None,
-    outputs: Sequence[str] = LANDMARKER_OUTPUTS,
+    engine: str = "auto", max_batch: int = 1, cache_dir: Path | None = None, features: bool = False
 ) -> engines.Engine:
     """The landmark network, ready to run on up to ``max_batch`` crops at once (more run in turns).
 
     It takes ``image`` (B, 256, 256, 3) in [0, 1] and returns
 
-    * ``landmarks`` (B, 39, 5): x, y, z in pixels of the crop, logits of visibility and presence. 0–32 are the body, 33
-      is the middle of the hips, 34 the point that gives size and rotation of the person;
-    * ``presence`` (B, 1): that a person is there, in [0, 1] (the sigmoid is in the network);
-    * ``world`` (B, 39, 3): metres, 0 between the hips, in the axes of the rotated crop;
-    * ``heatmaps`` (B, 64, 64, 39): logits.
-
-    Args:
-        outputs: Which of these, or of ``segmentation`` (B, 256, 256, 1) logits and the feature maps ``features_64``,
-            ``features_32``, ``features_16`` (B, n, n, 48) and ``features_8`` (B, 8, 8, 288). What none of them needs is
-            not computed.
+    * ``landmarks`` (B, 35, 3): x, y, z in pixels of the crop, refined by the heatmaps; 0–32 are the body, 33 is the
+      middle of the hips, 34 the point that gives size and rotation of the person;
+    * ``visibility`` (B, 33): of the body's, in [0, 1];
+    * ``presence`` (B, 1): that a person is there, in [0, 1];
+    * ``world`` (B, 33, 3): metres, 0 between the hips, in the axes of the rotated crop;
+    * with ``features``: ``features`` (B, 16, 288), the innermost map in 4 x 4 places.
 
     Raises:
         MocapError: mediapipe 0.10.21 is not installed.
         engines.EngineError: the engine is not there or cannot be built.
     """
-    return engines.compile(as_network(LANDMARKER, outputs, max_batch), engine, cache_dir=cache_dir)
+    return engines.compile(landmarker_network(features, max_batch), engine, cache_dir=cache_dir)
 
 
-def build(network: Network, outputs: Sequence[str]) -> nn.Module:
-    """The network as a torch module: ``image`` (B, size, size, 3) -> ``outputs`` by name.
+def detector_network() -> engines.Network:
+    """The person detector as the engines want it."""
+
+    def trial() -> engines.Trial:
+        from mocap.models import parity  # imports torch and a video decoder: only to build
+
+        return parity.detector()
+
+    names = tuple(DETECTOR.outputs)
+    spec = engines.EngineSpec({"image": engines.TensorSpec((DETECTOR.size, DETECTOR.size, 3))}, names)
+    return engines.Network(
+        DETECTOR.name, functools.partial(build, DETECTOR, names), spec, _weights_key(DETECTOR, ()), trial
+    )
+
+
+def landmarker_network(features: bool = False, max_batch: int = 1) -> engines.Network:
+    """The landmark network as the engines want it."""
+
+    def trial() -> engines.Trial:
+        from mocap.models import parity  # imports torch and a video decoder: only to build
+
+        return parity.landmarker()
+
+    outputs = (*_OUTPUTS, "features") if features else _OUTPUTS
+    image = engines.TensorSpec((LANDMARKER.size, LANDMARKER.size, 3))
+    return engines.Network(
+        name=LANDMARKER.name,
+        build=functools.partial(_build_landmarker, features),
+        spec=engines.EngineSpec({"image": image}, outputs, max_batch),
+        weights_key=_weights_key(LANDMARKER, ("blazepose_landmarks",)),
+        trial=trial,
+    )
+
+
+def _build_landmarker(features: bool) -> nn.Module:
+    from mocap.models.blazepose_landmarks import Landmarks
+
+    raw = build(LANDMARKER, (*_FROM_FILE, "features_8") if features else _FROM_FILE)
+    return Landmarks(raw, LANDMARKER.size).eval()
+
+
+def build(network: Network, outputs: Sequence[str]) -> TfliteModule:
+    """The network of the file as a torch module: ``image`` (B, size, size, 3) -> ``outputs`` by name.
 
     Raises:
         MocapError: mediapipe is missing, or its file holds another graph.
@@ -140,26 +176,10 @@ def sample_images(network: Network, batch: int = 2) -> dict[str, np.ndarray]:
     return {"image": (network.low + (1 - network.low) * image).astype(np.float32, order="C")}
 
 
-def as_network(network: Network, outputs: Sequence[str], max_batch: int = 1) -> engines.Network:
-    """One of the two as the engines want it."""
-
-    def trial() -> engines.Trial:
-        from mocap.models import parity  # imports torch and a video decoder: only to build
-
-        return parity.detector() if network is DETECTOR else parity.landmarker()
-
-    image = engines.TensorSpec((network.size, network.size, 3))
-    return engines.Network(
-        name=network.name,
-        build=functools.partial(build, network, outputs),
-        spec=engines.EngineSpec(inputs={"image": image}, outputs=tuple(outputs), max_batch=max_batch),
-        weights_key=_weights_key(network),
-        trial=trial,
-    )
-
-
-def _weights_key(network: Network) -> str:
+def _weights_key(network: Network, more: Sequence[str]) -> str:
     """Hash of the network's file and of the code that converts it."""
     here = Path(__file__).parent
-    sources = (tflite.mediapipe_file(network.file), here / "tflite.py", here / "tflite_module.py", Path(__file__))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    code = [here / f"{name}.py" for name in ("tflite", "tflite_module", "blazepose", *more)]
+    return hashlib.sha256(
+        b"".join(path.read_bytes() for path in (tflite.mediapipe_file(network.file), *code))
+    ).hexdigest()

@@ -19,7 +19,7 @@ def product(max_people: int = 1) -> Sequence[engines.Network]:
 def live(max_people: int = 1) -> Sequence[engines.Network]:
     """What `live` runs."""
     return (
-        blazepose.as_network(blazepose.DETECTOR, tuple(blazepose.DETECTOR.outputs)),
-        blazepose.as_network(blazepose.LANDMARKER, blazepose.WITH_FEATURES, max_people),
+        blazepose.detector_network(),
+        blazepose.landmarker_network(features=True, max_batch=max_people),
         token_capture.step_network(max_people=max_people),
     )

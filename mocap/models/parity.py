@@ -15,8 +15,9 @@ from mocap.assets import asset_path
 from mocap.body.skeleton import NUM_JOINTS, load_skeleton
 from mocap.models import blazepose, token_capture
 from mocap.people.detection import letterbox
-from mocap.people.landmarks import observe
-from mocap.people.roi import crop, roi_from_points
+from mocap.people.landmarks import in_frame
+from mocap.people.picture import Picture
+from mocap.people.roi import CROP_SIZE, frame_from_crop, roi_from_points
 from mocap.people.track import person_of
 from mocap.sources.video import VideoFile
 from mocap.types import Array, Camera, Frame, Person, Roi
@@ -58,7 +59,7 @@ def _roi(landmarks_px: Array) -> Roi:
 
 def detector() -> engines.Trial:
     """Whole frames."""
-    return engines.Trial({"image": np.stack([letterbox(view.frame.rgb)[0] for view in views()])})
+    return engines.Trial({"image": np.concatenate([letterbox(Picture(view.frame.rgb))[0] for view in views()])})
 
 
 def landmarker() -> engines.Trial:
@@ -110,14 +111,17 @@ def joints_m(R: Array, betas: Array) -> Array:
 
 @functools.cache
 def _crops() -> dict[str, Array]:
-    crops = np.stack([crop(view.frame.rgb, view.roi) for view in views()])
-    return {"image": crops.astype(np.float32) / 255}
+    crops = [
+        Picture(view.frame.rgb).squares(frame_from_crop(view.roi)[None], CROP_SIZE, low=0.0, repeat=True)
+        for view in views()
+    ]
+    return {"image": np.concatenate(crops)}
 
 
 @functools.cache
 def _landmarks() -> dict[str, Array]:
     """What the landmark network itself says of the views."""
-    network = blazepose.as_network(blazepose.LANDMARKER, blazepose.WITH_FEATURES)
+    network = blazepose.landmarker_network(features=True)
     return engines.reference(network.build(), network.spec, _crops())
 
 
@@ -131,7 +135,7 @@ def _persons(outputs: Mapping[str, Array]) -> list[Person]:
     found = []
     for row, view in enumerate(views()):
         one = {name: array[row : row + 1] for name, array in outputs.items()}
-        found.append(person_of(row, observe(lambda _, one=one: one, view.frame.rgb, [view.roi])[0]))  # type: ignore[misc]
+        found.append(person_of(row, in_frame(one, view.frame.rgb, [view.roi])[0]))
     return found
 
 

@@ -45,14 +45,17 @@ _POSE, _PAST, _NEW = ("R", "betas"), ("keys", "values", "age", "known"), ("key",
 
 
 class _Memory:
-    """One person's past, as :class:`mocap.models.temporal.TemporalStep` wants it: a ring, the oldest is overwritten."""
+    """One person's past, as :class:`mocap.models.temporal.TemporalStep` wants it: a ring, the oldest is overwritten.
 
-    def __init__(self, spec: engines.EngineSpec) -> None:
-        self.keys, self.values = (np.zeros((1, *spec.inputs[name].shape), np.float32) for name in ("keys", "values"))
-        self.t = np.full((1, *spec.inputs["age"].shape), -np.inf)  # s; minus infinity: nothing there
+    Keys and values lie where the engine runs, and never leave its GPU.
+    """
+
+    def __init__(self, engine: engines.Engine) -> None:
+        self.keys, self.values = engine.zeros("keys"), engine.zeros("values")
+        self.t = np.full((1, *engine.spec.inputs["age"].shape), -np.inf)  # s; minus infinity: nothing there
         self.last, self._next = -np.inf, 0
 
-    def at(self, t: float) -> dict[str, Array]:
+    def at(self, t: float) -> engines.Values:
         """The past as seen at time ``t``, s; none after a long silence."""
         if t - self.last > GAP_S:
             self.t[:] = -np.inf
@@ -60,7 +63,7 @@ class _Memory:
         age = np.where(known, t - self.t, 0).astype(np.float32)
         return {"keys": self.keys, "values": self.values, "age": age, "known": known.astype(np.float32)}
 
-    def write(self, t: float, key: Array, value: Array) -> None:
+    def write(self, t: float, key: engines.Value, value: engines.Value) -> None:
         """Keep a frame's key and value, each (depth, J, heads, D / heads)."""
         self.keys[0, ..., self._next, :], self.values[0, ..., self._next, :] = key, value
         self.t[0, self._next] = self.last = t
@@ -95,7 +98,6 @@ class TokenCapture:
     ) -> None:
         self._engine = engines.compile(step_network(weights, max_people), engine, cache_dir=cache_dir)
         self._memories: dict[int, _Memory] = {}
-        self._spec = self._engine.spec
         self._forget_s, self._clock = forget_s, Clock()
 
     def __call__(self, frame: Frame, persons: Sequence[Person], camera: Camera) -> list[PoseEstimate]:
@@ -104,23 +106,18 @@ class TokenCapture:
         self._memories = {i: known for i, known in self._memories.items() if t - known.last <= self._forget_s}
         if not persons:
             return []
-        memories = [self._memories.get(person.track_id) or _Memory(self._spec) for person in persons]
+        memories = [self._memories.get(person.track_id) or _Memory(self._engine) for person in persons]
         pasts = [memory.at(t) for memory in memories]
-        past = {name: _joined([one[name] for one in pasts]) for name in _PAST}
+        past = {name: engines.join([one[name] for one in pasts]) for name in _PAST}
         given = {**seen(persons, camera), **past}
-        out = self._engine({name: given[name] for name in self._spec.inputs})
+        out = self._engine({name: given[name] for name in self._engine.spec.inputs}, keep=_NEW)
         for index, (person, memory) in enumerate(zip(persons, memories, strict=True)):
-            if all(np.isfinite(out[name][index]).all() for name in (*_POSE, *_NEW)):
+            if all(np.isfinite(out[name][index]).all() for name in _POSE):  # a frame attends to its own key and value
                 memory.write(t, *(out[name][index] for name in _NEW))
                 self._memories[person.track_id] = memory
             else:
                 self._memories.pop(person.track_id, None)
         return estimates(persons, camera, out)
-
-
-def _joined(rows: Sequence[Array]) -> Array:
-    """Rows as one batch; a single one is not copied."""
-    return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
 def estimates(persons: Sequence[Person], camera: Camera, out: dict[str, Array]) -> list[PoseEstimate]:

@@ -5,17 +5,26 @@ The numbers are those of MediaPipe's ``pose_detection_cpu`` graph, so that both 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, Protocol
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from mocap.people.picture import Picture
 from mocap.types import Array
 
-Network = Callable[[dict[str, Array]], Mapping[str, Array]]
+
+class Network(Protocol):
+    """An :class:`engines.Engine`, or what does the same."""
+
+    @property
+    def home(self) -> str | None:
+        """The torch device that it takes its input on, if not from the host."""
+
+    def __call__(self, inputs: dict[str, Any]) -> Mapping[str, Array]: ...
+
 
 INPUT_SIZE = 224  # px, side of the detector's square input
 MIN_IOU = 0.3  # boxes that overlap more than this are one person
@@ -56,34 +65,15 @@ def letterbox_matrix(width: int, height: int) -> Array:
     return np.array([[scale, 0, width / 2 - scale * half], [0, scale, height / 2 - scale * half]], np.float32)
 
 
-def letterbox(rgb: NDArray[np.uint8]) -> tuple[Array, Array]:
+def letterbox(picture: Picture, home: str | None = None) -> tuple[Any, Array]:
     """Fit a frame into the detector's input.
 
-    Args:
-        rgb: (H, W, 3) uint8.
-
     Returns:
-        The input (224, 224, 3) float32 in [-1, 1], black where the frame does not reach, and the affine map (2, 3)
-        from its pixels to pixels of the frame.
+        The input (1, 224, 224, 3) float32 in [-1, 1], black where the frame does not reach, at ``home`` (see
+        :meth:`Picture.squares`), and the affine map (2, 3) from its pixels to pixels of the frame.
     """
-    frame_from_input = letterbox_matrix(rgb.shape[1], rgb.shape[0])
-    small = warp(rgb, frame_from_input, INPUT_SIZE, cv2.BORDER_CONSTANT)
-    image = np.multiply(small, np.float32(2 / 255), dtype=np.float32)
-    return image - np.float32(1), frame_from_input
-
-
-def warp(
-    rgb: NDArray[np.uint8], frame_from_crop: Array, size: int, border: int, out: NDArray[np.uint8] | None = None
-) -> NDArray[np.uint8]:
-    """Sample a square of ``size`` pixels through an affine map (2, 3) from its pixels to pixels of the frame, into
-    ``out`` (size, size, 3) where that is given.
-
-    As MediaPipe does, the map is applied to pixel indices, not to pixel centres. That puts landmarks half a pixel of
-    the crop (0.2 % of its side) to the lower right; in return the network sees the very pixels that MediaPipe's does.
-    """
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    matrix = frame_from_crop.astype(np.float64)
-    return cv2.warpAffine(rgb, matrix, (size, size), dst=out, flags=flags, borderMode=border)  # type: ignore[return-value]
+    frame_from_input = letterbox_matrix(picture.rgb.shape[1], picture.rgb.shape[0])
+    return picture.squares(frame_from_input[None], INPUT_SIZE, -1.0, False, home), frame_from_input
 
 
 def decode(boxes: Array, scores: Array, min_score: float) -> tuple[Array, Array]:
@@ -142,10 +132,10 @@ def weighted_nms(values: Array, scores: Array, min_iou: float = MIN_IOU) -> tupl
     return np.array(merged, np.float32).reshape(-1, 12), np.array(best, np.float32)
 
 
-def detect(detector: Network, rgb: NDArray[np.uint8], min_score: float) -> tuple[list[Detection], bool]:
-    """Find the people in a frame (H, W, 3) uint8, best first; and whether the network's outputs were finite."""
-    image, frame_from_input = letterbox(rgb)
-    outputs = detector({"image": image[None]})
+def detect(detector: Network, picture: Picture, min_score: float) -> tuple[list[Detection], bool]:
+    """Find the people in a frame, best first; and whether the network's outputs were finite."""
+    image, frame_from_input = letterbox(picture, detector.home)
+    outputs = detector({"image": image})
     boxes, scores = outputs["boxes"][0], outputs["scores"][0]
     values, best = weighted_nms(*decode(boxes, scores, min_score))
     points = values.reshape(-1, 6, 2) @ frame_from_input[:, :2].T + frame_from_input[:, 2]

@@ -1,15 +1,12 @@
-"""The rotated square around a person: where it comes from, and its crop."""
+"""The rotated square around a person: where it comes from, and what it shows of a frame."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from mocap.people.detection import warp
 from mocap.types import Array, Roi
 
 CROP_SIZE = 256  # px, side of the landmark network's square input
@@ -94,8 +91,3 @@ def frame_from_crop(roi: Roi) -> Array:
 def apply_affine(matrix: Array, points: Array) -> Array:
     """Points (..., 2) through an affine map (2, 3)."""
     return points @ matrix[:, :2].T + matrix[:, 2]
-
-
-def crop(rgb: NDArray[np.uint8], roi: Roi, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-    """The square as a picture (256, 256, 3) uint8; beyond the frame its border pixels repeat, as in MediaPipe."""
-    return warp(rgb, frame_from_crop(roi), CROP_SIZE, cv2.BORDER_REPLICATE, out)

@@ -14,6 +14,7 @@ from mocap.config import PeopleConfig
 from mocap.errors import MocapError
 from mocap.people.detection import Detection, Network, detect
 from mocap.people.landmarks import Observation, observe
+from mocap.people.picture import Picture
 from mocap.people.roi import is_usable, roi_from_points
 from mocap.people.track import Track, duplicates, fit, is_reachable, shows, thaw
 from mocap.types import Frame, Person, Roi
@@ -35,8 +36,8 @@ class Tracker:
 
     Args:
         config: How many people, thresholds and times.
-        detector: ``{"image": (1, 224, 224, 3)} -> {"boxes", "scores"}``, see :mod:`mocap.people.detection`.
-        landmarker: ``{"image": (B, 256, 256, 3)} -> {"landmarks", "presence", "heatmaps", "world"}``.
+        detector: See :func:`mocap.models.blazepose.load_detector`.
+        landmarker: See :func:`mocap.models.blazepose.load_landmarker`.
 
     Attributes:
         nan_frames: Frames in which a network gave a value that is not finite.
@@ -64,11 +65,12 @@ class Tracker:
         t = self._clock(frame.t_capture)
         self._tracks = [track for track in self._tracks if t - track.seen_t <= self.config.lost_after_s]
         active = [track for track in self._tracks if track.roi is not None]
-        candidates, finite = self._detect(frame, active, t)
+        picture = Picture(frame.rgb)
+        candidates, finite = self._detect(frame, picture, active, t)
         squares: list[tuple[Roi, Track | None]] = [(track.roi, track) for track in active if track.roi is not None]
         squares += [(_roi(one), None) for one in candidates]
         squares += self._where_they_should_be(frame, active, candidates, t)
-        seen = observe(self._landmarker, frame.rgb, [roi for roi, _ in squares])
+        seen = observe(self._landmarker, picture, [roi for roi, _ in squares])
 
         held = [track for track, one in zip(active, seen, strict=False) if not one.is_finite]
         if not (finite and all(one.is_finite for one in seen)):
@@ -83,7 +85,7 @@ class Tracker:
         present = self._assign([one for one, _ in good], [owner for _, owner in good], held, t)
         return tuple(track.person for track in self._tracks if track in present or track in held)
 
-    def _detect(self, frame: Frame, active: list[Track], t: float) -> tuple[list[Detection], bool]:
+    def _detect(self, frame: Frame, picture: Picture, active: list[Track], t: float) -> tuple[list[Detection], bool]:
         """Detections that are worth a crop, best first; and whether the detector's outputs were finite."""
         free = self.config.max_people - len(active)
         lost = [track for track in self._tracks if track.roi is None]
@@ -92,7 +94,7 @@ class Tracker:
             return [], True
         self._detect_t = t
         self.detections += 1
-        found, finite = detect(self._detector, frame.rgb, self.config.min_detection_score)
+        found, finite = detect(self._detector, picture, self.config.min_detection_score)
         found = [
             one for one in found if is_usable(_roi(one), *frame.size) and not any(shows(one, track) for track in active)
         ]

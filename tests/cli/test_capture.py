@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -331,16 +332,16 @@ def test_nan_from_the_network_is_held_and_counted(
 
     load = pipeline_module.load_landmarker
 
-    def faulty(**arguments: object) -> object:
-        network, calls = load(**arguments), iter(range(10**6))
+    def faulty(*arguments: object, **options: object) -> object:
+        network, calls = load(*arguments, **options), iter(range(10**6))  # type: ignore[arg-type]
 
-        def call(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            outputs = dict(network(inputs))
+        def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            outputs = dict(network.run(inputs))
             if 10 <= next(calls) < 13:
                 outputs["world"] = np.full_like(outputs["world"], np.nan)
             return outputs
 
-        return call
+        return replace(network, run=run)
 
     monkeypatch.setattr(pipeline_module, "load_landmarker", faulty)
     clip = write_clip(tmp_path / "clip.mkv", demo_pictures(20))

@@ -36,6 +36,7 @@ def test_command_prints_a_table_and_writes_json(tmp_path: Path, capsys: pytest.C
     assert {row["target"].split(":")[0] for row in rows} >= {"openvino", "eager"}
     assert all(row["times"]["median_ms"] > 0 and row["build_s"] > 0 and row["memory_mb"] > 0 for row in rows)
     assert told.out.count("| toy | ") == len(rows)
+    assert all(row["floor_ms"] is None or 0 < row["floor_ms"] < row["times"]["median_ms"] for row in rows)
     assert benchmark.hardware() in told.out
     assert "tensorrt" in told.err or any("tensorrt" in row["target"] for row in rows)  # left out with the reason
 

@@ -112,7 +112,7 @@ def stub(devices: tuple[str, ...], failing: tuple[str, ...] = (), precisions: tu
 
     return types.SimpleNamespace(
         missing=lambda: None, devices=lambda: devices, precisions=lambda _: precisions,
-        versions=lambda _: {"device": "stub"}, start=start,
+        versions=lambda _: {"device": "stub"}, start=start, RESIDENT=False,
     )  # fmt: skip
 
 

@@ -16,24 +16,54 @@ import torch
 import engines
 from engines import backends, cuda
 from engines.backends import Target, tensorrt
+from engines.engine import fetch
 from engines.export import Positional
 from engines.parity import random_samples
-from tests.engines.toy import SPEC, Toy, assert_same, toy_engine
+from tests.engines.toy import SPEC, Toy, assert_same, pretend_a_gpu, toy_engine
 
 GPU = pytest.mark.skipif(cuda.missing() is not None, reason=f"no GPU: {cuda.missing()}")
 
 
-def test_static_buffers_give_the_same_and_keep_nothing() -> None:
+def test_static_buffers_take_arrays_and_tensors() -> None:
     module = Toy().eval()
     run = cuda.Static(Positional(module, SPEC), SPEC, 2, graph=False, device="cpu")
     for seed in range(2):
         inputs = {name: array + seed for name, array in random_samples(SPEC).items()}
-        found = run(inputs)
-        kept = {name: array.copy() for name, array in found.items()}
-        run(random_samples(SPEC, 2))
-        for name, array in found.items():
-            np.testing.assert_array_equal(array, kept[name])
-        assert_same(found, engines.reference(module, SPEC, inputs), 1e-6)
+        expected = engines.reference(module, SPEC, inputs)
+        assert_same(fetch(run(inputs)), expected, 1e-6)
+        assert_same(fetch(run({**inputs, "image": torch.from_numpy(inputs["image"])})), expected, 1e-6)
+
+
+def test_outputs_stay_or_come_by_one_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_a_gpu(monkeypatch)
+    engine = toy_engine(tmp_path, backend="cuda_graph")
+    assert engine.home == "cpu"
+    copies, copy = [], torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: copies.append(tensor.shape) or copy(tensor))
+    for batch in (1, 2, 3, 5):  # of two at most: the others in turns
+        inputs = random_samples(SPEC, batch)
+        expected = engines.reference(Toy(), SPEC, inputs)
+        given = {**inputs, "image": torch.from_numpy(inputs["image"])}
+        copies.clear()
+        found = engine(given)
+        assert len(copies) == 1
+        assert_same(found, expected, 1e-6)
+        kept = engine(given, keep=("map",))
+        assert isinstance(kept["map"], torch.Tensor)
+        assert isinstance(kept["total"], np.ndarray)
+        assert_same({name: np.asarray(value) for name, value in kept.items()}, expected, 1e-6)
+        again = engine({name: array + 1 for name, array in inputs.items()})
+        assert_same(found, expected, 1e-6)  # what came to the host is not overwritten
+        assert np.abs(again["total"] - found["total"]).max() > 1e-3
+
+
+def test_zeros_are_where_the_engine_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(toy_engine(tmp_path, backend="eager").zeros("extra"), np.ndarray)
+    pretend_a_gpu(monkeypatch)
+    zeros = toy_engine(tmp_path, backend="cuda_graph").zeros("extra")
+    assert isinstance(zeros, torch.Tensor)
+    assert zeros.shape == (1, 4)
+    assert engines.join([zeros, zeros + 1]).tolist() == [[0] * 4, [1] * 4]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +118,7 @@ def test_tensorrt_is_asked_for_whole_networks_in_static_shapes(tmp_path: Path, m
     run = tensorrt.load(SPEC, target, tmp_path)
     for batch in (1, 2, 3):
         inputs = random_samples(SPEC, batch)
-        assert_same(run(inputs), engines.reference(module, SPEC, inputs), 1e-6)
+        assert_same(fetch(run(inputs)), engines.reference(module, SPEC, inputs), 1e-6)
 
 
 @pytest.mark.gpu

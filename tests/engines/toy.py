@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 import engines
+from engines import cuda
+from engines.backends import cuda_graph
 from engines.parity import relative_error
 
 SPEC = engines.EngineSpec(
@@ -42,3 +45,12 @@ def toy_engine(
 def assert_same(found: dict, expected: dict, tolerance: float) -> None:
     for name in SPEC.outputs:
         assert relative_error(found[name], expected[name]) <= tolerance, name
+
+
+def pretend_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backend ``cuda_graph`` on the CPU, all but the graph itself: tensors stay where it runs."""
+    static = cuda.Static
+    monkeypatch.setattr(cuda_graph, "missing", lambda: None)
+    monkeypatch.setattr(cuda_graph, "devices", lambda: ("cpu",))
+    monkeypatch.setattr(cuda_graph, "precisions", lambda device: ("float32",))
+    monkeypatch.setattr(cuda, "Static", lambda *given, graph, **named: static(*given, graph=False, **named))

@@ -26,7 +26,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def load(network: Network, backend: str, cache: Path) -> engines.Engine:
     if network is DETECTOR:
         return blazepose.load_detector(backend, cache)
-    return blazepose.load_landmarker(backend, 2, cache)
+    return blazepose.load_landmarker(backend, 2, cache, features=True)
 
 
 def images(network: Network) -> np.ndarray:
@@ -67,18 +67,16 @@ def lite_outputs(network: Network, image: np.ndarray) -> dict[str, np.ndarray]:
 def test_every_output_agrees_with_lite(network: Network, cache: Path) -> None:
     image = images(network)
     expected = lite_outputs(network, image)
+    module = blazepose.build(network, list(expected))
     with torch.no_grad():
-        eager = blazepose.build(network, list(expected))(torch.from_numpy(image))
-    compiled = load(network, "openvino", cache)({"image": image})
+        eager = module(torch.from_numpy(image))
+    spec = engines.EngineSpec({"image": engines.TensorSpec(image.shape[1:])}, tuple(expected))
+    compiled = engines.compile(engines.of_module(module, spec, network.name), "openvino", cache_dir=cache)
     for name, reference in expected.items():
-        error = relative_error(eager[name].numpy(), reference)
-        print(f"{network.name} {name}: eager {error:.1e}")
-        assert error <= 1e-3, name
-    assert set(compiled) >= set(expected) - {"segmentation"}
-    for name, found in compiled.items():
-        error = relative_error(found, expected[name])
-        print(f"{network.name} {name}: openvino {error:.1e}")
-        assert error <= 1e-3, name
+        for backend, found in (("eager", eager[name].numpy()), ("openvino", compiled({"image": image})[name])):
+            error = relative_error(found, reference)
+            print(f"{network.name} {name}: {backend} {error:.1e}")
+            assert error <= 1e-3, (name, backend)
 
 
 @pytest.mark.parametrize("backend", ["eager", "openvino"])
@@ -98,13 +96,19 @@ def test_batch_equals_single(network: Network, backend: str, cache: Path) -> Non
 def test_outputs_mean_what_they_say(network: Network, cache: Path) -> None:
     image = images(network)
     outputs = load(network, "auto", cache)({"image": image})
-    for name, value in outputs.items():
-        assert value.shape == (len(image), *network.outputs[name][1])
+    shapes = {"landmarks": (35, 3), "visibility": (33,), "presence": (1,), "world": (33, 3), "features": (16, 288)}
+    if network is DETECTOR:
+        shapes = {name: shape for name, (_, shape) in network.outputs.items()}
+    assert {name: value.shape[1:] for name, value in outputs.items()} == shapes
+    for value in outputs.values():
+        assert len(value) == len(image)
         assert value.dtype == np.float32
         assert np.isfinite(value).all()
     if network is LANDMARKER:
-        assert ((outputs["presence"] >= 0) & (outputs["presence"] <= 1)).all()
+        for name in ("presence", "visibility"):
+            assert ((outputs[name] >= 0) & (outputs[name] <= 1)).all()
         assert np.abs(outputs["world"]).max() < 3  # metres
+        assert np.ptp(outputs["features"]) > 0
 
 
 @pytest.mark.parametrize("network", [LANDMARKER, DETECTOR], ids=lambda network: network.name)
@@ -119,25 +123,14 @@ def test_exports_with_a_free_batch(network: Network) -> None:
         assert relative_error(found[name].numpy(), expected[name].numpy()) <= 1e-5, name
 
 
-def test_features_can_be_asked_for(cache: Path) -> None:
-    names = ("presence", "features_16", "features_8")
-    engine = blazepose.load_landmarker("eager", cache_dir=cache, outputs=names)
-    outputs = engine(blazepose.sample_images(LANDMARKER, 1))
-    assert {name: value.shape[1:] for name, value in outputs.items()} == {
-        "presence": (1,),
-        "features_16": (16, 16, 48),
-        "features_8": (8, 8, 288),
-    }
-    assert all(np.ptp(outputs[name]) > 0 for name in names[1:])
-
-
 def test_warm_start_imports_neither_torch_nor_mediapipe(cache: Path) -> None:
     for network in (LANDMARKER, DETECTOR):
         load(network, "openvino", cache)
     program = (
         "import sys\n"
         "from mocap.models import blazepose\n"
-        "detector, landmarker = blazepose.load_detector('openvino'), blazepose.load_landmarker('openvino', 2)\n"
+        "blazepose.load_detector('openvino')\n"
+        "landmarker = blazepose.load_landmarker('openvino', 2, features=True)\n"
         "landmarker(blazepose.sample_images(blazepose.LANDMARKER))\n"
         "sys.exit(', '.join({'torch', 'mediapipe'} & set(sys.modules)) or 0)\n"
     )

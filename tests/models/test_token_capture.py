@@ -15,6 +15,7 @@ from mocap.models.token_capture import UNKNOWN_PITCH, TokenCapture, seen
 from mocap.models.token_lookahead import TokenLookahead
 from mocap.people.landmarks import FEATURES
 from mocap.types import Frame, Person, PoseEstimate, Roi
+from tests.engines.toy import pretend_a_gpu
 from training.synthesis.views import Views, _looking
 
 from .small_capture import CAMERA, WINDOW, person, write_weights
@@ -27,9 +28,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_weights(tmp_path_factory.mktemp("capture"), image_channels=288)
 
 
-@pytest.fixture
-def capture(weights: Path, tmp_path: Path) -> TokenCapture:
-    return TokenCapture("eager", weights=weights, cache_dir=tmp_path)
+@pytest.fixture(params=["eager", "cuda_graph"])
+def capture(
+    weights: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> TokenCapture:
+    """With a memory on the host, and one that stays where the network runs."""
+    pretend_a_gpu(monkeypatch)
+    return TokenCapture(request.param, 2, weights=weights, cache_dir=tmp_path)
 
 
 def frame(t: float) -> Frame:
@@ -159,7 +164,7 @@ def test_a_network_that_fails_is_held_and_forgotten(capture: TokenCapture, weigh
     capture(frame(0.0), [person(0)], CAMERA)
     engine = capture._engine
     spoilt = {name: np.full_like(value, np.nan) for name, value in engine(_inputs(capture)).items()}
-    capture._engine = lambda inputs: spoilt  # type: ignore[assignment]
+    capture._engine = replace(engine, run=lambda inputs: spoilt)
     assert np.isnan(poses(capture(frame(0.03), [person(1)], CAMERA))[:, :22]).all()
     capture._engine = engine
     fresh = TokenCapture("eager", weights=weights, cache_dir=tmp_path)

@@ -12,6 +12,7 @@ from mocap.people.detection import (
     ssd_anchors,
     weighted_nms,
 )
+from mocap.people.picture import Picture
 from tests.people.fakes import FakeDetector, Scene
 
 
@@ -106,7 +107,7 @@ def test_letterbox_shows_the_whole_frame_in_the_middle(width: int, height: int) 
     assert np.allclose((in_input[1] - in_input[0]).max(), 224, atol=1e-2)
     assert np.allclose(in_input @ matrix[:, :2].T + matrix[:, 2], corners, atol=1e-3)
 
-    image, _ = letterbox(np.full((height, width, 3), 255, np.uint8))
+    (image,), _ = letterbox(Picture(np.full((height, width, 3), 255, np.uint8)))
     assert image.dtype == np.float32
     assert np.abs(image).max() <= 1
     assert image[112, 112].tolist() == pytest.approx([1, 1, 1]) or width == 1
@@ -116,7 +117,8 @@ def test_letterbox_shows_the_whole_frame_in_the_middle(width: int, height: int) 
 
 def test_detections_come_back_in_frame_pixels() -> None:
     scene = Scene(1280, 720)
-    found, finite = detect(FakeDetector(), scene.frame(0, {0: (900, 300, 200), 1: (300, 400, 150)}).rgb, 0.5)
+    picture = Picture(scene.frame(0, {0: (900, 300, 200), 1: (300, 400, 150)}).rgb)
+    found, finite = detect(FakeDetector(), picture, 0.5)
     assert finite
     assert len(found) == 2
     right, left = sorted(found, key=lambda one: -one.keypoints_px[0, 0])

@@ -9,7 +9,6 @@ import pytest
 from mocap.people.roi import (
     AxisFilter,
     apply_affine,
-    crop,
     frame_from_crop,
     is_usable,
     roi_from_points,
@@ -46,35 +45,6 @@ def test_the_crop_is_the_turned_square() -> None:
     assert np.linalg.norm(corners - roi.center_px, axis=1) == pytest.approx(50 * math.sqrt(2))
     assert corners[1] - corners[0] == pytest.approx([100 * math.cos(0.6), 100 * math.sin(0.6)])
     assert corners[3] - corners[0] == pytest.approx([-100 * math.sin(0.6), 100 * math.cos(0.6)])
-
-
-def test_crop_shows_what_the_map_says() -> None:
-    y, x = np.mgrid[:300, :400]
-    rgb = np.stack([x // 2, y // 2, np.zeros_like(x)], axis=-1).astype(np.uint8)
-    roi = Roi((200.0, 150.0), 120.0, 0.7)
-    picture = crop(rgb, roi).astype(float)
-    indices = np.array([(10, 20), (128, 128), (250, 100)])
-    expected = apply_affine(frame_from_crop(roi), indices)
-    assert np.abs(picture[indices[:, 1], indices[:, 0], :2] * 2 - expected).max() < 2.5
-
-
-def test_crop_of_a_turned_picture_is_the_same() -> None:
-    """Turning the person and the square together changes nothing for the network."""
-    rng = np.random.default_rng(1)
-    rgb = cv2.GaussianBlur(rng.integers(0, 255, (401, 401, 3), np.uint8), (0, 0), 6)
-    straight = crop(rgb, Roi((200.0, 200.0), 200.0, 0.0)).astype(float)
-    for degrees in (30, 90, -120):
-        turned = cv2.warpAffine(rgb, cv2.getRotationMatrix2D((200, 200), -degrees, 1), (401, 401))
-        again = crop(turned, Roi((200.0, 200.0), 200.0, math.radians(degrees))).astype(float)
-        assert np.abs(again - straight).mean() < 1
-        assert np.abs(crop(turned, Roi((200.0, 200.0), 200.0, 0.0)) - straight).mean() > 2
-
-
-def test_beyond_the_frame_its_border_repeats() -> None:
-    rgb = np.zeros((50, 60, 3), np.uint8)
-    rgb[:, -1] = 200
-    picture = crop(rgb, Roi((59.0, 25.0), 40.0, 0.0))
-    assert (picture[:, 140:] == 200).all()
 
 
 @pytest.mark.parametrize(

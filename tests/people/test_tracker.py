@@ -234,14 +234,8 @@ def test_visibility_and_score_that_are_not_finite_are_held_too() -> None:
     tracker, _, landmarker = make()
     scene = Scene()
     (before,) = tracker.update(scene.frame(0, {0: (200, 180, 90)}))
-    for count, key in enumerate(("presence", "world", "landmarks"), start=1):
-
-        def spoiled(inputs: dict[str, np.ndarray], key: str = key) -> dict[str, np.ndarray]:
-            outputs = landmarker(inputs)
-            outputs[key][0, 0] = math.nan
-            return outputs
-
-        tracker._landmarker = spoiled
+    for count, key in enumerate(("presence", "world", "visibility", "landmarks"), start=1):
+        landmarker.change = lambda outputs, key=key: outputs[key][0].fill(math.nan)  # type: ignore[misc]
         (held,) = tracker.update(scene.frame(count, {0: (200, 180, 90)}))
         assert held is before
         assert tracker.nan_frames == count
@@ -284,12 +278,10 @@ def test_a_coarse_clock_leaves_the_square_at_rest() -> None:
     for tick in (1e-6, 0.0156):
         tracker, _, landmarker = make()
 
-        def trembling(inputs: dict[str, np.ndarray], landmarker: FakeLandmarker = landmarker) -> dict[str, np.ndarray]:
-            outputs = landmarker(inputs)
-            outputs["landmarks"][..., :2] += rng.normal(0, 1, (39, 2)).astype(np.float32)
-            return outputs
+        def tremble(outputs: dict[str, np.ndarray]) -> None:
+            outputs["landmarks"][..., :2] += rng.normal(0, 1, (35, 2)).astype(np.float32)
 
-        tracker._landmarker = trembling
+        landmarker.change = tremble
         scene = Scene()
         squares = []
         for i in range(120):
@@ -305,14 +297,12 @@ def test_a_square_that_collapses_is_given_up() -> None:
     scene = Scene()
     tracker.update(scene.frame(0, {0: (200, 180, 90)}))
 
-    def collapsed(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        outputs = landmarker(inputs)
+    def collapse(outputs: dict[str, np.ndarray]) -> None:
         outputs["landmarks"][:, 34] = outputs["landmarks"][:, 33]
-        return outputs
 
-    tracker._landmarker = collapsed
+    kept, landmarker.change = landmarker.change, collapse
     assert tracker.update(scene.frame(1, {0: (200, 180, 90)})) == ()
-    tracker._landmarker = landmarker
+    landmarker.change = kept
     assert ids(tracker.update(scene.frame(2, {0: (200, 180, 90)}))) == [0]
 
 

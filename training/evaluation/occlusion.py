@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 import engines
 from mocap.people.landmarks import Observation, observe
+from mocap.people.picture import Picture
 from mocap.people.roi import is_usable, roi_from_points
 from mocap.types import Roi
 from training.evaluation.measures import figures, measure
@@ -67,7 +68,7 @@ def look(landmarker: engines.Engine, picture: Image, roi: Roi) -> Observation | 
     for _ in range(2):
         if not is_usable(roi, picture.shape[1], picture.shape[0]):
             return None
-        seen = observe(landmarker, picture, [roi])[0]
+        seen = observe(landmarker, Picture(picture), [roi])[0]
         if not seen.is_finite or seen.score < LEAST_SCORE:
             return None
         roi = roi_from_points(*seen.axis_px)

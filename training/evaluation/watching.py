@@ -72,9 +72,9 @@ def watch_mediapipe(view: View, cache: Path | None = None) -> dict[str, Points]:
 
 def _by_tracker(view: View) -> dict[str, Array]:
     from mocap.config import PeopleConfig
-    from mocap.models.blazepose import WITH_FEATURES, load_detector, load_landmarker
+    from mocap.models.blazepose import load_detector, load_landmarker
 
-    landmarker = load_landmarker(outputs=WITH_FEATURES)
+    landmarker = load_landmarker(features=True)
     tracker = mocap.people.Tracker(PeopleConfig(max_people=1), load_detector(), landmarker)
     times: list[float] = []
     persons: list[Person | None] = []
@@ -131,5 +131,6 @@ def _kept(cache: Path | None, view: View, what: str, make: Callable[[], dict[str
 @lru_cache(maxsize=1)
 def _tracker_version() -> str:
     """Hash of the tracker's own code: what it saw before a change counts no more."""
-    sources = [*sorted(Path(mocap.people.__file__).parent.glob("*.py")), Path(mocap.models.blazepose.__file__)]
+    networks = Path(mocap.models.blazepose.__file__).parent.glob("blazepose*.py")
+    sources = [*sorted(Path(mocap.people.__file__).parent.glob("*.py")), *sorted(networks)]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

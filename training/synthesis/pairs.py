@@ -15,6 +15,7 @@ from mocap.body.skeleton import JOINT
 from mocap.body.torch_kinematics import with_hands
 from mocap.config import option
 from mocap.people.landmarks import Observation, observe
+from mocap.people.picture import Picture
 from mocap.people.roi import AxisFilter, is_usable, roi_from_points
 from mocap.types import Roi
 from training.datasets.corpus import Corpus
@@ -152,7 +153,7 @@ class PairMaker:
     def _look(self, picture: Image, square: Roi) -> Observation | None:
         if not is_usable(square, picture.shape[1], picture.shape[0]):
             return None
-        seen = observe(self.landmarker, picture, [square])[0]
+        seen = observe(self.landmarker, Picture(picture), [square])[0]
         return seen if seen.is_finite else None
 
     def _joints_px(self, people: People, index: int, scene: Scene) -> NDArray[np.floating]:
