@@ -148,7 +148,8 @@ def rows(name: str, backends: Sequence[str], batches: Sequence[int], rounds: int
                 continue
             for batch in (count for count in batches if count <= network.spec.max_batch):
                 key = f"{target} {batch}"
-                cases[key], about[key] = functools.partial(engine, inputs(network, batch)), (target, batch, build_s)
+                given = {name: engine.at_home(array) for name, array in inputs(network, batch).items()}
+                cases[key], about[key] = functools.partial(engine, given), (target, batch, build_s)
         memory = {target: memory_mb(name, index, max(batches), target, folder) for target, _, _ in about.values()}
         for key, times in measure(cases, rounds).items():
             target, batch, build_s = about[key]

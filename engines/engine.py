@@ -102,12 +102,16 @@ class Engine:
 
     def zeros(self, name: str) -> Value:
         """One row of zeros for an input, at ``home``."""
-        shape = (1, *self.spec.inputs[name].shape)
+        spec = self.spec.inputs[name]
+        return self.at_home(np.zeros((1, *spec.shape), spec.dtype))
+
+    def at_home(self, array: np.ndarray) -> Value:
+        """The same where the engine runs."""
         if self.home is None:
-            return np.zeros(shape, self.spec.inputs[name].dtype)
+            return array
         import torch
 
-        return torch.zeros(shape, dtype=getattr(torch, self.spec.inputs[name].dtype), device=self.home)
+        return torch.from_numpy(array).to(self.home)
 
 
 def fetch(values: Values, keep: Collection[str] = ()) -> Values:
