@@ -7,52 +7,15 @@ counterpart, or another size, is an error that says so.
 from __future__ import annotations
 
 import argparse
-import re
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mocap.errors import MocapError
+from mocap.models.checkpoints import read_file
 from mocap.models.tokenizer import PoseTokenizer, TokenizerConfig, save_tokenizer
-
-# Released files hold their settings as yacs' configuration nodes: read as plain dicts, yacs' code stays out.
-_READ_AS: list[Any] = [(OrderedDict, "yacs.config.CfgNode")]
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """What a ``.safetensors`` file or a torch file holds, on the CPU. A torch file may hold tensors, plain containers
-    and yacs configurations; anything else in it is refused before it runs.
-
-    Raises:
-        MocapError: there is no such file, or it is not one of these.
-    """
-    if not path.is_file():
-        raise MocapError(f"Expected a checkpoint, found no file {path}")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        with torch.serialization.safe_globals(_READ_AS):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # both readers raise many kinds; each means that the file is not what it should be
-        raise MocapError(
-            f"{path}: expected a checkpoint with tensors and settings only, found {_reason(error)}"
-        ) from error
-    if not isinstance(found, dict):
-        raise MocapError(f"{path}: expected a checkpoint with a dict, found {type(found).__name__}")
-    return found
-
-
-def _reason(error: Exception) -> str:
-    """What torch objects to, without its advice to load the file unsafely."""
-    words = str(error).split("WeightsUnpickler error:")[-1].split() or [type(error).__name__]
-    unsupported = re.search(r"GLOBAL (\S+)", str(error))
-    return f"code: {unsupported[1]}" if unsupported else " ".join(words[:30])
 
 
 def load_released_tokenizer(path: Path, expected: TokenizerConfig | None = None) -> PoseTokenizer:

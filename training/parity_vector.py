@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mocap.errors import MocapError
-from training.checkpoints import read_file
+from mocap.models.checkpoints import read_file
 
 TOLERANCE = 1e-4  # absolute, or relative to the output's largest magnitude where that is above 1
 MARGIN = "code_margin"  # output: by how much the second nearest code is farther than the nearest
