@@ -77,8 +77,10 @@ def frame_from_square(square: tuple[float, float, float], size: int) -> Array:
 
 
 def ray_rotation(center_px: Sequence[float], camera: Camera) -> Array:
-    """(3, 3): from axes that look at a crop's centre to the camera's: the networks believe that each crop was taken by a
-    camera that looked straight at it."""
+    """(3, 3): from axes that look at a crop's centre to the camera's.
+
+    The networks believe that each crop was taken by a camera that looked straight at it.
+    """
     x, y = ((place - middle) / camera.focal_px for place, middle in zip(center_px, camera.center_px, strict=True))
     length = math.sqrt(x * x + y * y + 1)
     direction = np.array([x, y, 1]) / length
