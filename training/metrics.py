@@ -60,9 +60,15 @@ def derivative(points: Array, dt: float, order: int) -> Array:
     return np.diff(np.asarray(points, np.float64), order, axis=0) / dt**order
 
 
+def accelerations(points: Array, dt: float) -> Array:
+    """Size of the acceleration of each point (T, n, 3) m, (T - 2, n) m/s²; frames are ``dt`` s apart. With 1 in the
+    place of ``dt`` it is per frame², as papers give it."""
+    return np.asarray(np.linalg.norm(derivative(points, dt, 2), axis=-1))
+
+
 def acceleration(points: Array, dt: float) -> float:
     """Mean size of the acceleration of points (T, n, 3) m over a clip, m/s²; frames are ``dt`` s apart."""
-    return mean_of(np.linalg.norm(derivative(points, dt, 2), axis=-1))
+    return mean_of(accelerations(points, dt))
 
 
 def acceleration_error(predicted: Array, true: Array, dt: float) -> float:

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 
 from mocap.errors import MocapError
-from training import parity_tokenhmr
+from training import parity_int, parity_tokenhmr
 from training.parity_vector import TOLERANCE, Builder, Row, Vector, compare, find_vectors
 
-BUILDERS: dict[str, Builder] = {**parity_tokenhmr.BUILDERS}  # module of a vector's config -> what runs our own
+# Module of a vector's config -> what runs our own.
+BUILDERS: dict[str, Builder] = {**parity_tokenhmr.BUILDERS, **parity_int.BUILDERS}
 
 
 def run(vector: Vector) -> list[Row]:
