@@ -42,7 +42,6 @@ _SIZES = {
     "temporal_num_heads": "temporal_heads",
     "seq_length": "frames",
 }
-_BACKBONE_SIZES = {"layers": "layers", "channels": "channels", "stem_chs": "stem"}
 
 
 def network_config(released: Mapping[str, Any]) -> IndependentTokensConfig:
@@ -68,8 +67,12 @@ def network_config(released: Mapping[str, Any]) -> IndependentTokensConfig:
 
 
 def _backbone_config(released: Mapping[str, Any]) -> ResNetV2Config:
-    fields = {ours: released[name] for name, ours in _BACKBONE_SIZES.items() if name in released}
-    return ResNetV2Config(**{name: tuple(size) if isinstance(size, list) else size for name, size in fields.items()})
+    default = ResNetV2Config()
+    return ResNetV2Config(
+        tuple(released.get("layers", default.layers)),
+        tuple(released.get("channels", default.channels)),
+        released.get("stem_chs", default.stem),
+    )
 
 
 def run_base(vector: Vector) -> dict[str, Tensor]:

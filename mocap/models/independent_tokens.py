@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS
@@ -127,11 +126,12 @@ class IndependentTokens(nn.Module):
         """Patches (N, P, D) -> [24 joints | shape | camera | class | patches], places on the last two alone. The class
         token of ViT's weights is in the released code and not in the paper; nothing is read off it."""
         prior = torch.cat([self.joint_tokens, self.shape_token, self.camera_token], 1)
-        seen = torch.cat([self.class_token.expand(len(patches), -1, -1), patches], 1) + self.place
-        return torch.cat([prior.expand(len(patches), -1, -1), seen], 1)
+        count = patches.shape[0]
+        seen = torch.cat([self.class_token.expand(count, -1, -1), patches], 1) + self.place
+        return torch.cat([prior.expand(count, -1, -1), seen], 1)
 
     def decode(self, tokens: Tokens) -> dict[str, Tensor]:
-        """Tokens of a clip -> "R" (B, T, 24, 3, 3) parent from joint, the pelvis in the camera's axes; "betas"
+        """Tokens of a clip -> "R" (B, T, 24, 3, 3) parent from joint, the pelvis' being the camera; "betas"
         (B, T, 10); "camera" (B, T, 3), see :func:`camera_translation`."""
         d6 = self.rotation_head(self.over_time(self.share(tokens.joints)))
         return {
@@ -162,8 +162,14 @@ def make_block(config: IndependentTokensConfig, heads: int, parallel: bool = Fal
 
 
 def in_time(place: Tensor, frames: int) -> Tensor:
-    """Positions in time (1, F, D), stretched or shrunk to so many frames."""
-    return place if place.shape[1] == frames else F.interpolate(place.mT, frames, mode="linear").mT
+    """Positions in time (1, F, D), stretched or shrunk to so many frames (1, T, D) by linear interpolation."""
+    count = place.shape[1]
+    if frames == count:
+        return place
+    # torch's own comes out wrong in OpenVINO 2026.4.
+    at = ((torch.arange(frames, device=place.device) + 0.5) * (count / frames) - 0.5).clamp(0, count - 1)
+    near = 1 - (at[:, None] - torch.arange(count, device=place.device)).abs()
+    return near.clamp_min(0) @ place
 
 
 def interleaved6d_to_matrix(d6: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from mocap.body.rotations import axis_angle_to_matrix
 from training.metrics import (
     acceleration,
     acceleration_error,
+    accelerations,
     derivative,
     exchange_gain,
     foot_skate,
@@ -77,6 +78,7 @@ def test_acceleration_of_free_fall_and_of_steady_motion() -> None:
     t = np.arange(30)[:, None, None] / 30
     fall = np.concatenate([0 * t, -0.5 * 9.81 * t**2, 0 * t], -1)
     assert acceleration(fall, 1 / 30) == pytest.approx(9.81)
+    np.testing.assert_allclose(accelerations(fall, 1.0), np.full((28, 1), 9.81 / 30**2))
     assert acceleration_error(fall + t * [1, 2, 3], fall, 1 / 30) == pytest.approx(0, abs=1e-9)
 
 
