@@ -3,48 +3,90 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 import engines
 from mocap.body.mesh_fit import MeshFit
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS
+from mocap.clock import Clock
 from mocap.models.kinematic_observe import Sight
 from mocap.people.picture import Picture
 from mocap.types import Array, Camera, Frame, Person, PoseEstimate
 
 _SEEN = 0.3  # visibility from which a landmark counts for the box
 _LEVEL = np.diag([1.0, -1.0, -1.0]).astype(np.float32)  # level-camera world from camera
+_EVERY = 8  # frames between those that a clip is made of, as INT was trained
+_FORGET_S = 1.0  # after a longer silence the past says nothing
 
 
 class ImageRegressor:
-    """Poses from pictures, each frame and person by itself.
+    """Poses from pictures.
 
     Args:
         engine: Takes ``image`` (B, S, S, 3) in [0, 1], an upright square around each person. Gives either ``R`` (B, 24,
-            3, 3), entry 0 camera from pelvis, and ``betas`` (B, 10), or ``vertices`` (B, V, 3) m in camera axes.
+            3, 3), entry 0 camera from pelvis, and ``betas`` (B, 10), or ``vertices`` (B, V, 3) m in camera axes. Where
+            it also takes ``past`` (B, T - 1, 24, D) and ``known`` (B, T - 1), it gives ``tokens`` (B, 24, D), which are
+            kept for the frames to come.
         margin: Side of the square over the longer side of the box around a person's landmarks.
         mesh_fit: Of the vertices' topology, for networks that give vertices.
+        shape: From the network's betas (B, 10) to the open body's.
     """
 
-    def __init__(self, engine: engines.Engine, margin: float = 1.2, mesh_fit: MeshFit | None = None) -> None:
-        self._engine, self._margin, self._mesh_fit = engine, margin, mesh_fit
+    def __init__(
+        self,
+        engine: engines.Engine,
+        margin: float = 1.2,
+        mesh_fit: MeshFit | None = None,
+        shape: Callable[[Array], Array] = np.asarray,
+    ) -> None:
+        self._engine, self._margin, self._mesh_fit, self._shape = engine, margin, mesh_fit, shape
         self._size = engine.spec.inputs["image"].shape[0]
+        self._window = engine.spec.inputs["known"].shape[0] if "known" in engine.spec.inputs else 0
+        self._pasts: dict[int, _Past] = {}
+        self._clock = Clock()
 
     def __call__(self, frame: Frame, persons: Sequence[Person], camera: Camera) -> list[PoseEstimate]:
         """One estimate per person, in their order; NaN where the network fails, which ``Motion`` holds."""
+        t = self._clock(float(frame.t_capture))
+        self._pasts = {i: past for i, past in self._pasts.items() if t - past.t <= _FORGET_S}
         if not persons:
             return []
         boxes = [square_around(person, self._margin) for person in persons]
         maps = np.array([frame_from_square(box, self._size) for box in boxes])
         image = Picture(frame.rgb).squares(maps, self._size, low=0.0, repeat=False, home=self._engine.home)
-        out = self._engine({"image": image})
+        out = self._engine({"image": image, **self._known(persons)})
+        self._keep(t, persons, out)
         R, betas = self._pose(out)
         R = R.copy()
         R[:, 0] = _LEVEL @ np.stack([ray_rotation(box[:2], camera) for box in boxes]) @ R[:, 0]
-        confidence = Sight(persons, camera).joints_seen().astype(np.float32)
+        betas, confidence = self._shape(betas), Sight(persons, camera).joints_seen().astype(np.float32)
         return [PoseEstimate(p.track_id, R[i], betas[i], confidence[i]) for i, p in enumerate(persons)]
+
+    def _known(self, persons: Sequence[Person]) -> dict[str, Array]:
+        """Every so-many-th of the tokens that were kept, oldest first."""
+        if not self._window:
+            return {}
+        past = np.zeros((len(persons), *self._engine.spec.inputs["past"].shape), np.float32)
+        known = np.zeros(past.shape[:2], np.float32)
+        for row, person in enumerate(persons):
+            kept = self._pasts[person.track_id].tokens if person.track_id in self._pasts else ()
+            chosen = list(kept)[-_EVERY::-_EVERY][: self._window][::-1]
+            if chosen:
+                past[row, -len(chosen) :], known[row, -len(chosen) :] = chosen, 1
+        return {"past": past, "known": known}
+
+    def _keep(self, t: float, persons: Sequence[Person], out: dict[str, Array]) -> None:
+        for person, tokens in zip(persons, out.get("tokens", ()), strict=False):
+            if np.isfinite(tokens).all():
+                past = self._pasts.setdefault(person.track_id, _Past(deque(maxlen=self._window * _EVERY)))
+                past.t = t
+                past.tokens.append(tokens.copy())
+            else:
+                self._pasts.pop(person.track_id, None)
 
     def _pose(self, out: dict[str, Array]) -> tuple[Array, Array]:
         if self._mesh_fit is None:
@@ -55,6 +97,14 @@ class ImageRegressor:
             if np.isfinite(vertices).all():
                 R[row], _, betas[row] = self._mesh_fit(vertices)
         return R, betas
+
+
+@dataclass
+class _Past:
+    """What is kept of one person."""
+
+    tokens: deque[Array]  # (24, D) of each frame, the newest last
+    t: float = 0.0  # s, of the newest
 
 
 def square_around(person: Person, margin: float) -> tuple[float, float, float]:

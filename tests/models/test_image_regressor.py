@@ -89,3 +89,28 @@ def test_a_person_of_whom_little_is_seen_is_looked_for_in_the_tracked_square() -
     hidden = replace(person(0), visibility=np.zeros(33, np.float32))
     assert square_around(hidden, 1.2) == (*hidden.roi.center_px, hidden.roi.size_px)
     assert ImageRegressor(saying(poses(1), []))(frame(), [], CAMERA) == []
+
+
+def test_a_clip_is_made_of_every_eighth_frame() -> None:
+    """Of a network that hands on the number of the frame as its tokens."""
+    inputs = {"image": (64, 64, 3), "past": (3, 24, 2), "known": (3,)}
+    spec = engines.EngineSpec({name: engines.TensorSpec(shape) for name, shape in inputs.items()}, ("R",), 2)
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def run(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        seen.append((given["past"][:, :, 0, 0].copy(), given["known"].copy()))
+        tokens = np.full((len(given["image"]), 24, 2), len(seen) - 1, np.float32)
+        if len(seen) == 41:
+            tokens[:] = np.nan
+        return {**poses(len(tokens)), "tokens": tokens}
+
+    regressor = ImageRegressor(engines.Engine("told", "eager", spec, run))
+    for index in range(45):
+        regressor(replace(frame(), t_capture=index / 30), [person(0)], CAMERA)
+    regressor(replace(frame(), t_capture=10.0), [person(0)], CAMERA)
+    assert not seen[7][1].any()
+    assert seen[8][1].tolist() == [[0, 0, 1]]
+    assert seen[8][0].tolist() == [[0, 0, 0]]
+    assert seen[30][0].tolist() == [[6, 14, 22]]
+    assert not seen[41][1].any()  # after tokens that are not finite nothing is known
+    assert not seen[45][1].any()  # nor after a silence
