@@ -18,7 +18,7 @@ _CHUNK = 16384  # vectors compared with the codebook at once: 128 MiB of distanc
 
 @dataclass(frozen=True)
 class Quantized:
-    """What :class:`EmaQuantizer` makes of latents (B, D, M)."""
+    """What a :class:`Quantizer` makes of latents (B, D, M)."""
 
     z: Tensor  # (B, D, M) codes; their gradient goes to the latents unchanged (straight-through)
     indices: Tensor  # (B, M) int64
@@ -26,42 +26,35 @@ class Quantized:
     perplexity: Tensor  # () exp of the entropy of the codes used in this batch, of all processes while training
 
 
-class EmaQuantizer(nn.Module):
+class Quantizer(nn.Module):
     """Nearest code by squared distance; in training mode each forward then moves the codebook.
 
-    A code's count and sum decay by ``decay`` and take in the vectors that chose it; the code is sum / count. A code
-    whose count falls below ``reset_below`` becomes a vector of the batch: code k the k-th, in the order (sample,
-    token). The codebook starts as the first vectors of the first training batch.
+    A code's count and sum decay by ``decay`` and take in the vectors that chose it. What is made of them, and what
+    becomes of codes that are not chosen, is for the subclasses to say.
 
     Args:
         codes: K.
         dim: D, length of a code.
-        restart: A reset code's count and sum start again at that vector. Otherwise they go on decaying, as in the
-            released TokenHMR, and the code returns to its old place once it has been chosen often enough.
     """
 
     codebook: Tensor  # (K, D)
     code_sum: Tensor  # (K, D)
     code_count: Tensor  # (K,)
-    initialised: Tensor  # () bool
 
-    def __init__(
-        self, codes: int, dim: int, decay: float = 0.99, reset_below: float = 1.0, restart: bool = False
-    ) -> None:
+    def __init__(self, codes: int, dim: int, decay: float = 0.99) -> None:
         super().__init__()
-        self.decay, self.reset_below, self.restart = decay, reset_below, restart
+        self.decay = decay
         self.register_buffer("codebook", torch.randn(codes, dim))
         self.register_buffer("code_sum", torch.zeros(codes, dim))
         self.register_buffer("code_count", torch.zeros(codes))
-        self.register_buffer("initialised", torch.tensor(False))
 
     def forward(self, z: Tensor) -> Quantized:
         """Latents (B, D, M) -> their codes. Computed in float32 whatever the autocast."""
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
             vectors = z.transpose(1, 2).flatten(0, 1)  # (B M, D)
-            if self.training and not self.initialised:
-                self.set_codebook(self._first_vectors(vectors.detach()))
+            if self.training:
+                self._start(vectors.detach())
             indices = self.nearest(vectors)
             codes = F.embedding(indices, self.codebook).unflatten(0, (z.shape[0], z.shape[2])).transpose(1, 2)
             counts = self._count(indices)
@@ -95,24 +88,66 @@ class EmaQuantizer(nn.Module):
         self.codebook.copy_(codebook)
         self.code_sum.copy_(codebook)
         self.code_count.fill_(1.0)
-        self.initialised.fill_(True)
 
     @torch.no_grad()
     def _update(self, vectors: Tensor, indices: Tensor, counts: Tensor) -> Tensor:
-        """One step of the averages; returns the counts (K,) of all processes."""
+        """One step of the averages and of the codebook; returns the counts (K,) of all processes."""
         sums = torch.zeros_like(self.code_sum).index_add_(0, indices, vectors)
         if _distributed():
             dist.all_reduce(counts)
             dist.all_reduce(sums)
         self.code_count.mul_(self.decay).add_(counts, alpha=1 - self.decay)
         self.code_sum.mul_(self.decay).add_(sums, alpha=1 - self.decay)
+        self._move(vectors)
+        return counts
+
+    def _start(self, vectors: Tensor) -> None:
+        """Before vectors (N, D) of a training batch are quantised."""
+
+    def _move(self, vectors: Tensor) -> None:
+        """The codebook after the averages have taken in vectors (N, D)."""
+        raise NotImplementedError
+
+
+class EmaQuantizer(Quantizer):
+    """A code is sum / count; codes that are not chosen are replaced (T2M-GPT, TokenHMR).
+
+    A code whose count falls below ``reset_below`` becomes a vector of the batch: code k the k-th, in the order (sample,
+    token). The codebook starts as the first vectors of the first training batch.
+
+    Args:
+        codes: K.
+        dim: D, length of a code.
+        restart: A reset code's count and sum start again at that vector. Otherwise they go on decaying, as in the
+            released TokenHMR, and the code returns to its old place once it has been chosen often enough.
+    """
+
+    initialised: Tensor  # () bool
+
+    def __init__(
+        self, codes: int, dim: int, decay: float = 0.99, reset_below: float = 1.0, restart: bool = False
+    ) -> None:
+        super().__init__(codes, dim, decay)
+        self.reset_below, self.restart = reset_below, restart
+        self.register_buffer("initialised", torch.tensor(False))
+
+    @torch.no_grad()
+    def set_codebook(self, codebook: Tensor) -> None:
+        """Starts from these codes (K, D), each as if one vector had chosen it."""
+        super().set_codebook(codebook)
+        self.initialised.fill_(True)
+
+    def _start(self, vectors: Tensor) -> None:
+        if not self.initialised:
+            self.set_codebook(self._first_vectors(vectors))
+
+    def _move(self, vectors: Tensor) -> None:
         unused = (self.code_count < self.reset_below)[:, None]
         replacement = self._first_vectors(vectors)
         self.codebook.copy_(torch.where(unused, replacement, self.code_sum / self.code_count[:, None]))
         if self.restart:
             self.code_sum.copy_(torch.where(unused, replacement, self.code_sum))
             self.code_count.masked_fill_(unused[:, 0], 1.0)
-        return counts
 
     def _first_vectors(self, vectors: Tensor) -> Tensor:
         """The first K vectors (K, D) of the global batch; fewer are repeated with a little noise."""
@@ -128,6 +163,31 @@ class EmaQuantizer(nn.Module):
         if _distributed():
             dist.broadcast(first, 0)
         return first
+
+
+class LaplaceQuantizer(Quantizer):
+    """A code is sum / count with counts smoothed so that none is zero, and no code is ever replaced (Mesh-VQ-VAE, PCT).
+
+    The count that is kept is the smoothed one: of n = sum of all counts, ``(count + smoothing) / (n + K smoothing) n``
+    (van den Oord et al. 2017, appendix A.1, and DeepMind's Sonnet). The codebook starts as normal numbers, each code as
+    if one vector had chosen it; the released systems start with counts of zero, which throws every code that the first
+    batches do not choose far away.
+
+    Args:
+        codes: K.
+        dim: D, length of a code.
+    """
+
+    def __init__(self, codes: int, dim: int, decay: float = 0.99, smoothing: float = 1e-5) -> None:
+        super().__init__(codes, dim, decay)
+        self.smoothing = smoothing
+        self.set_codebook(self.codebook)
+
+    def _move(self, vectors: Tensor) -> None:
+        total = self.code_count.sum()
+        smoothed = (self.code_count + self.smoothing) / (total + len(self.code_count) * self.smoothing) * total
+        self.code_count.copy_(smoothed)
+        self.codebook.copy_(self.code_sum / smoothed[:, None])
 
 
 def _perplexity(counts: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from mocap.models.quantizer import EmaQuantizer
+from mocap.models.quantizer import EmaQuantizer, LaplaceQuantizer
 
 CODES, DIM, TOKENS = 24, 4, 10
 
@@ -153,3 +153,31 @@ def test_two_processes_make_the_codebook_of_one(tmp_path: Path) -> None:
         two = torch.load(tmp_path / f"{rank}of2.pt")
         for batch in BATCHES:
             torch.testing.assert_close(two[batch], one[batch], atol=1e-4, rtol=1e-5)
+
+
+def test_laplace_smoothing_agrees_with_the_slow_reference() -> None:
+    quantizer = LaplaceQuantizer(CODES, DIM, decay=0.9, smoothing=1e-3).train()
+    sums, counts = quantizer.code_sum.double().numpy().copy(), np.ones(CODES)
+    for seed in range(4):
+        z, codebook = latents(seed), quantizer.codebook.double().numpy().copy()
+        nearest = quantizer(z).indices.flatten().numpy()
+        vectors = z.double().transpose(1, 2).flatten(0, 1).numpy()
+        np.testing.assert_array_equal(nearest, ((vectors[:, None] - codebook) ** 2).sum(-1).argmin(1))
+        for k in range(CODES):
+            counts[k] = 0.9 * counts[k] + 0.1 * (nearest == k).sum()
+            sums[k] = 0.9 * sums[k] + 0.1 * vectors[nearest == k].sum(0)
+        total = counts.sum()
+        counts = (counts + 1e-3) / (total + CODES * 1e-3) * total
+        np.testing.assert_allclose(quantizer.code_count.numpy(), counts, rtol=1e-5)
+        np.testing.assert_allclose(quantizer.codebook.numpy(), sums / counts[:, None], rtol=1e-4, atol=1e-5)
+
+
+def test_laplace_smoothing_keeps_codes_that_nobody_chooses() -> None:
+    """They neither vanish nor fly away, and the counts' sum is that of the averages."""
+    quantizer = LaplaceQuantizer(CODES, DIM, decay=0.5).train()
+    z = quantizer.codebook[:1, :, None].expand(3, -1, TOKENS).clone()
+    before = quantizer.codebook.clone()
+    for _ in range(5):
+        quantizer(z)
+    torch.testing.assert_close(quantizer.codebook, before, rtol=0.01, atol=0.01)
+    assert quantizer.code_count.sum().item() == pytest.approx(CODES * 0.5**5 + z[:, 0].numel() * (1 - 0.5**5), rel=1e-4)
