@@ -21,7 +21,7 @@ class Quantized:
     """What a :class:`Quantizer` makes of latents (B, D, M)."""
 
     z: Tensor  # (B, D, M) codes; their gradient goes to the latents unchanged (straight-through)
-    indices: Tensor  # (B, M) int64
+    indices: Tensor  # (B, M) int64; (B, M, Q) of a :class:`ResidualQuantizer`
     commitment: Tensor  # () mean over entries of (latent - sg[code])^2, the third term of the paper's Eq. 5
     perplexity: Tensor  # () exp of the entropy of the codes used in this batch, of all processes while training
 
@@ -74,6 +74,15 @@ class Quantizer(nn.Module):
         parts = vectors.split(_CHUNK)
         # |v - c|^2 without |v|^2, which is the same for all codes: one pass over the distances instead of three.
         return torch.cat([torch.addmm(squares, part, self.codebook.T, alpha=-2).argmin(-1) for part in parts])
+
+    def encode(self, z: Tensor) -> Tensor:
+        """Latents (B, D, M) -> indices of their codes (B, M) int64; the codebook stays."""
+        vectors = z.float().transpose(1, 2)
+        return self.nearest(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
+
+    def embed(self, indices: Tensor) -> Tensor:
+        """Indices (B, M) -> codes (B, D, M)."""
+        return F.embedding(indices, self.codebook).transpose(1, 2)
 
     def perplexity(self, indices: Tensor) -> Tensor:
         """How many codes indices of any shape use, as () exp of the entropy: K if all are used alike, 1 if one is."""
@@ -188,6 +197,48 @@ class LaplaceQuantizer(Quantizer):
         smoothed = (self.code_count + self.smoothing) / (total + len(self.code_count) * self.smoothing) * total
         self.code_count.copy_(smoothed)
         self.codebook.copy_(self.code_sum / smoothed[:, None])
+
+
+class ResidualQuantizer(nn.Module):
+    """Quantisers in a row, each of what those before left over; a latent is the sum of Q codes (released Mesh-VQ-VAE).
+
+    Args:
+        count: Q.
+        shared: All have one codebook.
+    """
+
+    def __init__(
+        self, count: int, codes: int, dim: int, decay: float = 0.99, smoothing: float = 1e-5, shared: bool = False
+    ) -> None:
+        super().__init__()
+        layers = [LaplaceQuantizer(codes, dim, decay, smoothing) for _ in range(1 if shared else count)]
+        self.layers = nn.ModuleList(layers * count if shared else layers)
+
+    def forward(self, z: Tensor) -> Quantized:
+        """Latents (B, D, M) -> their codes; commitment and perplexity are sums over the quantisers."""
+        left, parts = z.float(), []
+        for layer in self.layers:
+            parts.append(layer(left))
+            left = left - parts[-1].z.detach()
+        return Quantized(
+            z=torch.stack([part.z for part in parts]).sum(0),
+            indices=torch.stack([part.indices for part in parts], -1),
+            commitment=torch.stack([part.commitment for part in parts]).sum(),
+            perplexity=torch.stack([part.perplexity for part in parts]).sum(),
+        )
+
+    def encode(self, z: Tensor) -> Tensor:
+        """Latents (B, D, M) -> indices of their codes (B, M, Q) int64; the codebooks stay."""
+        left, found = z.float(), []
+        for layer in self.layers:
+            found.append(layer.encode(left))  # type: ignore[operator]
+            left = left - layer.embed(found[-1])  # type: ignore[operator]
+        return torch.stack(found, -1)
+
+    def embed(self, indices: Tensor) -> Tensor:
+        """Indices (B, M, Q) -> sums of codes (B, D, M)."""
+        pairs = zip(self.layers, indices.unbind(-1), strict=True)
+        return torch.stack([layer.embed(chosen) for layer, chosen in pairs]).sum(0)  # type: ignore[operator]
 
 
 def _perplexity(counts: Tensor) -> Tensor:
