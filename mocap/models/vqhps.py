@@ -1,0 +1,251 @@
+"""VQ-HPS (Fiche et al., 2024): a picture of a person -> 54 tokens of a mesh, its rotation and a camera (section 4).
+
+Two backbones look at the picture (B, 3, H, W), ImageNet-normalised RGB, 224 pixels in the paper. The rotation branch
+gives rotation and camera; the other the tokens of the canonical mesh, which Mesh-VQ-VAE decodes and the rotation turns.
+Rotations are camera from canonical body; their 6D vectors are the first two rows of the matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mocap.body.torch_rotations import rows6d_to_matrix
+from mocap.models import fastmetro, hrnet, resnet
+from mocap.models.checkpoints import Rules, renamed
+from mocap.models.fastmetro import EncoderDecoder
+from mocap.models.hrnet import HRNet
+from mocap.models.layers import PreNormBlock, sine_positions
+from mocap.models.mesh_vqvae import MeshVQVAE
+from mocap.models.resnet import ResNet
+from mocap.models.weights import load_weights
+
+
+@dataclass(frozen=True)
+class VQHPSConfig:
+    """Sizes; the defaults are the paper's. The released model has ``features=720``, HRNet's, ``causal_head`` and
+    ``attend_over_batch``."""
+
+    features: int = 2048  # C, channels of either backbone's map
+    width: int = 512  # D, entries of a token in the transformer
+    heads: int = 8  # of each attention
+    hidden: int = 1024  # of the transformer's feed-forward parts
+    encoder_layers: int = 1  # of the transformer
+    decoder_layers: int = 1  # of the transformer
+    dropout: float = 0.2  # of the transformer, in training
+    tokens: int = 54  # N, of a mesh
+    codes: int = 512  # S, entries of Mesh-VQ-VAE's codebook
+    joints: int = 17  # of the skeleton that the rotation branch starts from, Human3.6M's
+    rotation_hidden: int = 1024  # of the rotation branch
+    rotation_dropout: float = 0.5  # of the rotation branch, in training
+    causal_head: bool = False  # logits by causal blocks that know no rotation (released), not by a linear layer
+    head_layers: int = 1  # of the causal head
+    attend_over_batch: bool = False  # the causal head mixes the samples of a batch, not the tokens (released)
+    refine_rotation: bool = False  # VQ-HPS-rot: a second rotation, from the first one's skeleton
+
+
+class CausalHead(nn.Module):
+    """minGPT's blocks with a linear layer: tokens (B, T, D) -> logits (B, T, codes), each from itself and those before.
+
+    Args:
+        width, heads, hidden, dropout: See :class:`PreNormBlock`.
+        layers: Number of blocks.
+        codes: S.
+        over_batch: The released system takes the batch for the sequence: a sample's tokens attend to the same token of
+            the samples before it, and its logits depend on them. Its checkpoint was trained so.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        layers: int,
+        codes: int,
+        over_batch: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.over_batch = over_batch
+        self.blocks = nn.ModuleList(PreNormBlock(width, heads, hidden, dropout=dropout) for _ in range(layers))
+        self.norm, self.logits = nn.LayerNorm(width), nn.Linear(width, codes, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.over_batch:
+            x = x.transpose(0, 1)
+        later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
+        for block in self.blocks:
+            x = block(x, blocked=later)
+        logits: Tensor = self.logits(self.norm(x))
+        return logits.transpose(0, 1) if self.over_batch else logits
+
+
+class Dense(nn.Module):
+    """Two linear layers with dropout and, as in HMR and in the released code, no activation: (B, C) -> (B, hidden)."""
+
+    def __init__(self, inputs: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.first, self.second, self.drop = nn.Linear(inputs, hidden), nn.Linear(hidden, hidden), nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.drop(self.second(self.drop(self.first(x))))
+        return out
+
+
+class Regressed(NamedTuple):
+    """What the regressor makes of pictures."""
+
+    logits: Tensor  # (B, N, S)
+    rotation_6d: Tensor  # (B, 6), two rows, not orthonormal
+    camera: Tensor  # (B, 3) scale, x, y of :func:`orthographic`
+    rotation_features: Tensor  # (B, C)
+
+
+class MeshRegressor(nn.Module):
+    """The two branches.
+
+    Args:
+        rotation_backbone, pose_backbone: Pictures -> (B, features, h, w); ResNet or HRNet, two of the same kind.
+    """
+
+    def __init__(self, config: VQHPSConfig, rotation_backbone: nn.Module, pose_backbone: nn.Module) -> None:
+        super().__init__()
+        self.config = config
+        self.rotation_backbone, self.pose_backbone = rotation_backbone, pose_backbone
+        self.dense = Dense(config.features + 3 * config.joints, config.rotation_hidden, config.rotation_dropout)
+        self.rotation, self.camera = nn.Linear(config.rotation_hidden, 6), nn.Linear(config.rotation_hidden, 3)
+        width = config.width
+        sizes = width, config.heads, config.hidden
+        self.embed = nn.Conv2d(config.features, width, 1)
+        self.queries = nn.Parameter(torch.randn(config.tokens, width))
+        self.transformer = EncoderDecoder(*sizes, config.encoder_layers, config.decoder_layers, config.dropout)
+        self.head: CausalHead | nn.Linear = nn.Linear(width + 9, config.codes)
+        if config.causal_head:
+            switch = config.attend_over_batch
+            self.head = CausalHead(*sizes, config.head_layers, config.codes, switch, config.dropout)
+
+    def forward(self, picture: Tensor, skeleton: Tensor) -> Regressed:
+        """Pictures (B, 3, H, W) and where to start, a skeleton (B, joints, 3) m, the T-pose's."""
+        features = self.rotation_backbone(picture).mean((-2, -1))
+        hidden = self.dense(torch.cat([features, skeleton.flatten(1)], -1))
+        rotation_6d, camera = self.rotation(hidden), self.camera(hidden)
+        tokens = self._tokens(self.pose_backbone(picture))
+        if not self.config.causal_head:
+            # The cross-entropy is no loss of rotation and camera (section 4.3, learning scheme).
+            known = torch.cat([rotation_6d, camera], -1).detach()
+            tokens = torch.cat([tokens, known[:, None].expand(-1, tokens.shape[1], -1)], -1)
+        return Regressed(self.head(tokens), rotation_6d, camera, features)
+
+    def _tokens(self, features: Tensor) -> Tensor:
+        """Feature map (B, C, h, w) -> mesh tokens (B, N, D)."""
+        place = sine_positions(*features.shape[-2:], self.config.width, features.device)
+        memory = self.transformer.encode(self.embed(features).flatten(2).transpose(1, 2), place)
+        return self.transformer.decode(self.queries.expand(len(features), -1, -1), memory, place)
+
+
+class Prediction(NamedTuple):
+    """What VQ-HPS makes of pictures."""
+
+    logits: Tensor  # (B, N, S)
+    R: Tensor  # (B, 3, 3) of the canonical mesh
+    camera: Tensor  # (B, 3) scale, x, y of :func:`orthographic`
+    canonical: Tensor  # (B, V, 3) m, the mean of its vertices near the origin
+    vertices: Tensor  # (B, V, 3) m, turned
+    first_R: Tensor  # (B, 3, 3) before VQ-HPS-rot; else R
+
+
+class VQHPS(nn.Module):
+    """Pictures -> meshes.
+
+    Args:
+        mesh: Trained; its weights are frozen.
+        joint_regressor: (joints, V), from vertices to Human3.6M's joints.
+        t_pose: (V, 3) m, the mesh in the T-pose.
+    """
+
+    joint_regressor: Tensor
+    t_pose: Tensor
+
+    def __init__(self, regressor: MeshRegressor, mesh: MeshVQVAE, joint_regressor: Tensor, t_pose: Tensor) -> None:
+        super().__init__()
+        config = regressor.config
+        self.regressor, self.mesh = regressor, mesh.requires_grad_(False)
+        self.register_buffer("joint_regressor", joint_regressor)
+        self.register_buffer("t_pose", joint_regressor @ t_pose)
+        self.refine = config.refine_rotation
+        if self.refine:
+            # The paper gives its inputs alone; its layers are those of the first rotation.
+            inputs = config.features + 6 + 3 + 3 * config.joints
+            self.refiner = nn.Sequential(
+                Dense(inputs, config.rotation_hidden, config.rotation_dropout), nn.Linear(config.rotation_hidden, 6)
+            )
+
+    def forward(self, picture: Tensor) -> Prediction:
+        """Pictures (B, 3, H, W) -> their meshes."""
+        found = self.regressor(picture, self.t_pose.expand(len(picture), -1, -1))
+        canonical = self.mesh.decode(found.logits.argmax(-1))
+        first = R = rows6d_to_matrix(found.rotation_6d)
+        if self.refine:
+            skeleton = self.joint_regressor @ turned(canonical, first)
+            known = [found.rotation_features, found.rotation_6d, found.camera, skeleton.flatten(1)]
+            R = rows6d_to_matrix(self.refiner(torch.cat(known, -1)))
+        return Prediction(found.logits, R, found.camera, canonical, turned(canonical, R), first)
+
+
+def turned(points: Tensor, R: Tensor) -> Tensor:
+    """Points (B, n, 3) by rotations (B, 3, 3)."""
+    return points @ R.transpose(-1, -2)
+
+
+def orthographic(points: Tensor, camera: Tensor, shift_scaled: bool = True) -> Tensor:
+    """Points (B, n, 3) m -> (B, n, 2) in the crop, -1 to 1, through cameras (B, 3) of scale s and shift t.
+
+    Args:
+        shift_scaled: ``s (X + t)``, the released code's; otherwise the paper's ``s X + t`` (Eq. 3).
+    """
+    scale, shift = camera[:, None, :1], camera[:, None, 1:]
+    return scale * (points[..., :2] + shift) if shift_scaled else scale * points[..., :2] + shift
+
+
+# Released key names -> ours, but for the backbones.
+HEAD_RULES: Rules = [
+    (r"\.attn\.mask$", None),
+    (r"blocks\.(\d+)\.ln1\.", r"blocks.\1.self_norm."),
+    (r"blocks\.(\d+)\.ln2\.", r"blocks.\1.feed_norm."),
+    (r"blocks\.(\d+)\.attn\.", r"blocks.\1.self_attention."),
+    (r"blocks\.(\d+)\.mlp\.0\.", r"blocks.\1.feed.wide."),
+    (r"blocks\.(\d+)\.mlp\.2\.", r"blocks.\1.feed.narrow."),
+    (r"(^|head\.)ln_f\.", r"\1norm."),
+    (r"(^|dec_head\.)head\.", r"\1logits."),
+]
+RULES: Rules = [
+    (r"^module\.", ""),
+    (r"^rotcam_feat", None),
+    (r"^backbone_rot\.", "rotation_backbone."),
+    (r"^backbone_pose\.", "pose_backbone."),
+    *HEAD_RULES,
+    (r"^transformer\.dec_head\.", "head."),
+    (r"^indices_regressor\.", "head."),
+    *fastmetro.RULES,
+    (r"^mesh_token_embed\.weight$", "queries"),
+    (r"^conv_1x1\.", "embed."),
+    (r"^fc1\.", "dense.first."),
+    (r"^fc2\.", "dense.second."),
+    (r"^rot_predictor\.", "rotation."),
+    (r"^cam_predictor\.", "camera."),
+]
+
+
+def load_released(regressor: MeshRegressor, weights: Mapping[str, Tensor], source: str) -> None:
+    """Loads the ``model`` of a released checkpoint.
+
+    Raises:
+        MocapError: tensors are missing, unknown or of another size (says both sizes).
+    """
+    backbone = regressor.pose_backbone
+    rules = {ResNet: resnet.RULES, HRNet: hrnet.RULES}.get(type(backbone), [])
+    load_weights(regressor, renamed(weights, [*RULES, *rules]), source)

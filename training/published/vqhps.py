@@ -1,0 +1,111 @@
+"""Losses and errors of VQ-HPS and Mesh-VQ-VAE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mocap.config import option
+from mocap.models.mesh_vqvae import MeshReconstruction
+from mocap.models.vqhps import Prediction, orthographic
+from training.metrics import Array, mpjpe, pa_mpjpe
+
+# Human3.6M's 17 joints in the order in which the system compares them.
+H36M_ORDER = (6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10, 0, 7, 9)
+
+
+@dataclass(frozen=True)
+class VQHPSLossWeights:
+    """``L_mesh + L_rot + L_2D`` (section 4.3); all weigh alike in the released code too."""
+
+    mesh: float = option(1.0, "cross-entropy of the tokens (Eq. 1)", "WEIGHT", low=0)
+    rotation: float = option(1.0, "squared error of the rotation's entries (Eq. 2)", "WEIGHT", low=0)
+    reprojection: float = option(1.0, "L1 of the joints in the picture (Eq. 3)", "WEIGHT", low=0)
+    shift_scaled: bool = option(True, "camera s (X + t), the released code's; else the paper's s X + t")
+
+
+@dataclass(frozen=True)
+class MeshVQVAELossWeights:
+    """Weights of Mesh-VQ-VAE; the defaults are the released ones."""
+
+    vertices: float = option(1.0, "mean distance of the vertices, m", "WEIGHT", low=0)
+    commitment: float = option(0.25, "squared distance of the latents to the codes", "WEIGHT", low=0)
+
+
+def token_loss(logits: Tensor, indices: Tensor) -> Tensor:
+    """Eq. 1: cross-entropy of logits (B, N, S) and the true mesh's tokens (B, N), a mean over both."""
+    return F.cross_entropy(logits.flatten(0, 1), indices.flatten())
+
+
+def reprojection_loss(points: Tensor, true: Tensor, confidence: Tensor | None = None) -> Tensor:
+    """Eq. 3: L1 of points (B, n, 2) in the crop, -1 to 1, a mean over all entries.
+
+    Args:
+        confidence: (B, n), by which a point's error is multiplied.
+    """
+    error = (points - true).abs().mean(-1)
+    return (error if confidence is None else error * confidence).mean()
+
+
+def vqhps_losses(
+    weights: VQHPSLossWeights,
+    predicted: Prediction,
+    indices: Tensor,
+    R: Tensor,
+    joint_regressor: Tensor,
+    picture: Tensor,
+    confidence: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """The terms, unweighted, and ``total``, weighted. With VQ-HPS-rot both rotations are held to the truth.
+
+    Args:
+        indices: (B, N) tokens of the true mesh.
+        R: (B, 3, 3), true rotation.
+        joint_regressor: (n, V), from vertices to the joints that ``picture`` has.
+        picture: (B, n, 2) true joints in the crop, -1 to 1.
+        confidence: (B, n) of them; not given: all count alike, as with SMPL's joints on 3DPW.
+    """
+    points = orthographic(joint_regressor @ predicted.vertices, predicted.camera, weights.shift_scaled)
+    rotation = F.mse_loss(predicted.R, R)
+    if predicted.first_R is not predicted.R:
+        rotation = rotation + F.mse_loss(predicted.first_R, R)
+    terms = {
+        "mesh": token_loss(predicted.logits, indices),
+        "rotation": rotation,
+        "reprojection": reprojection_loss(points, picture, confidence),
+    }
+    return {**terms, "total": torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()}
+
+
+def mesh_vqvae_losses(weights: MeshVQVAELossWeights, found: MeshReconstruction, vertices: Tensor) -> dict[str, Tensor]:
+    """The terms, unweighted, and ``total``, weighted; true vertices (B, V, 3) m."""
+    distance = (found.vertices - vertices).norm(dim=-1).mean()
+    total = weights.vertices * distance + weights.commitment * found.commitment
+    return {"vertices": distance, "commitment": found.commitment, "total": total}
+
+
+def mesh_errors(predicted: Array, true: Array, joint_regressor: Array) -> dict[str, NDArray[np.floating]]:
+    """Errors of meshes (B, V, 3) m, each (B,) m: of vertices (v2v) and of Human3.6M's joints (mpjpe), and the same
+    after the best similarity transform (pa_).
+
+    The published evaluation puts a mesh's mean vertex at the origin, not its pelvis. It does so with the true meshes
+    when it reads them; here they are expected so.
+
+    Args:
+        joint_regressor: (17, V), Human3.6M's joints in their own order.
+    """
+    predicted = np.asarray(predicted, np.float64)
+    centred = predicted - predicted.mean(-2, keepdims=True)
+    regressor = np.asarray(joint_regressor, np.float64)[list(H36M_ORDER)]
+    joints, true_joints = regressor @ centred, regressor @ np.asarray(true, np.float64)
+    return {
+        "v2v": mpjpe(centred, true),
+        "pa_v2v": pa_mpjpe(centred, true),
+        "mpjpe": mpjpe(joints, true_joints),
+        "pa_mpjpe": pa_mpjpe(joints, true_joints),
+    }
