@@ -137,7 +137,11 @@ def run_regressor(vector: Vector) -> dict[str, Tensor]:
     weights = {key.removeprefix("module."): value for key, value in vector.weights.items()}
     backbones = [backbone_of(under(f"{name}.", weights)) for name in ("backbone_rot", "backbone_pose")]
     sizes = VQHPSConfig(
-        **fastmetro.sizes(config),
+        width=config["model_dim"],
+        heads=config["nhead"],
+        hidden=config["feedforward_dim"],
+        encoder_layers=config["num_enc_layers"],
+        decoder_layers=config["num_dec_layers"],
         features=weights["conv_1x1.weight"].shape[1],
         tokens=len(weights["mesh_token_embed.weight"]),
         codes=config["dict_size"],
@@ -184,7 +188,8 @@ def run_losses(vector: Vector) -> dict[str, Tensor]:
     vertices, camera, points = inputs["pred_vertices"], inputs["cam"], inputs["j2d17"]
     human36m = orthographic(inputs["J_h36m"][order] @ vertices, camera)
     R = rows6d_to_matrix(inputs["pred_rot6d"]), axis_angle_to_matrix(inputs["gt_rot_aa"])
-    errors = mesh_errors(vertices.numpy(), inputs["gt_vertices"].numpy(), inputs["J_h36m"].numpy())
+    meshes = vertices.numpy(), inputs["gt_vertices"].numpy()
+    errors = mesh_errors(*meshes, inputs["J_h36m"].numpy(), released_alignment=True)
     return {
         "ce": token_loss(inputs["logits"], inputs["indices"]),
         "rot": rotation_loss(*R, "l2"),

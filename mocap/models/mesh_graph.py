@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def connections(
         MocapError: the counts do not fall from V to 1 or more.
     """
     falling = [len(vertices), *counts]
-    if any(fine <= coarse for fine, coarse in zip(falling, falling[1:], strict=False)) or falling[-1] < 1:
+    if any(fine <= coarse for fine, coarse in pairwise(falling)) or falling[-1] < 1:
         raise MocapError(f"Mesh levels: expected falling numbers of vertices, found {falling}")
     edges = _joined(_edges(faces), np.asarray(vertices))
     around, down, up = [_neighbourhood(edges, falling[0])], [], []

@@ -49,7 +49,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Convolutions of 1, 3 and 1 pixels, the middle one narrow: (B, C, H, W) -> (B, 4 width, H / stride, W / stride)."""
+    """Convolutions of 1, 3 and 1 pixels, added to what enters: (B, C, H, W) -> (B, 4 width, H / stride, W / stride)."""
 
     def __init__(self, inputs: int, width: int, stride: int = 1) -> None:
         super().__init__()

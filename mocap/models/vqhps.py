@@ -142,7 +142,8 @@ class MeshRegressor(nn.Module):
 
     def _tokens(self, features: Tensor) -> Tensor:
         """Feature map (B, C, h, w) -> mesh tokens (B, N, D)."""
-        place = sine_positions(*features.shape[-2:], self.config.width, features.device)
+        height, width = features.shape[-2:]
+        place = sine_positions(height, width, self.config.width, features.device)
         memory = self.transformer.encode(self.embed(features).flatten(2).transpose(1, 2), place)
         return self.transformer.decode(self.queries.expand(len(features), -1, -1), memory, place)
 
