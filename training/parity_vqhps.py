@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
 
@@ -23,11 +21,13 @@ from training.published.vqhps import mesh_errors, reprojection_loss, token_loss
 from training.tokenizer_losses import rotation_loss
 
 COMMITMENT = 0.25  # the released weight of the commitment, which is in the released losses
+SMOOTHING = 1e-5  # of the codes' counts
 
 
 def run_quantizer(vector: Vector) -> dict[str, Tensor]:
     config = vector.config
-    quantizer = LaplaceQuantizer(config["num_embeddings"], config["embedding_dim"], config["decay"]).train()
+    sizes = config["num_embeddings"], config["embedding_dim"], config["decay"]
+    quantizer = LaplaceQuantizer(*sizes, config.get("epsilon", SMOOTHING)).train()
     load_weights(quantizer, renamed(vector.weights, mesh_vqvae.RULES), vector.label)
     found: dict[str, Tensor] = {}
     for step in range(len(vector.inputs)):
@@ -154,10 +154,11 @@ def run_regressor(vector: Vector) -> dict[str, Tensor]:
     regressor = MeshRegressor(sizes, *backbones).eval()
     vqhps.load_released(regressor, weights, vector.label)
     found = regressor(inputs["img"], inputs["pose_init"].unflatten(1, (-1, 3)))
-    canonical = stand_in_mesh(vector, found.logits.argmax(-1))
+    indices = found.logits.argmax(-1)
+    canonical = stand_in_mesh(vector, vector.settle("indices", indices))
     return {
         "logits": found.logits,
-        "indices": found.logits.argmax(-1),
+        "indices": indices,
         "mesh_canonical": canonical,
         "mesh": turned(canonical, rows6d_to_matrix(found.rotation_6d)),
         "rot6d": found.rotation_6d,
@@ -174,7 +175,7 @@ def backbone_of(weights: dict[str, Tensor]) -> nn.Module:
     if "conv1.weight" in weights:
         return HRNet()
     outputs, inputs, side, _ = weights["0.weight"].shape
-    return nn.Sequential(OrderedDict([("0", nn.Conv2d(inputs, outputs, side, side)), ("1", nn.ReLU())]))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, side, side), nn.ReLU())
 
 
 def stand_in_mesh(vector: Vector, indices: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -46,13 +47,8 @@ class Exchange(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         maps = [branch(x) for branch, x in zip(self.branches, maps, strict=True)]
-        return [F.relu(self._sum(target, maps)) for target in range(len(maps))]
-
-    def _sum(self, target: int, maps: list[Tensor]) -> Tensor:
-        total = torch.zeros_like(maps[target])
-        for source, x in enumerate(maps):
-            total = total + self.fuse_layers[target][source](x)  # type: ignore[index]
-        return total
+        rows = ([bridge(x) for bridge, x in zip(row, maps, strict=True)] for row in self.fuse_layers)  # type: ignore
+        return [F.relu(reduce(torch.add, row)) for row in rows]
 
 
 def _bridge(widths: list[int], source: int, target: int) -> nn.Module:

@@ -156,7 +156,7 @@ class Prediction(NamedTuple):
     camera: Tensor  # (B, 3) scale, x, y of :func:`orthographic`
     canonical: Tensor  # (B, V, 3) m, the mean of its vertices near the origin
     vertices: Tensor  # (B, V, 3) m, turned
-    first_R: Tensor  # (B, 3, 3) before VQ-HPS-rot; else R
+    first_R: Tensor | None  # (B, 3, 3) what VQ-HPS-rot started from, where it is on
 
 
 class VQHPS(nn.Module):
@@ -173,12 +173,11 @@ class VQHPS(nn.Module):
 
     def __init__(self, regressor: MeshRegressor, mesh: MeshVQVAE, joint_regressor: Tensor, t_pose: Tensor) -> None:
         super().__init__()
-        config = regressor.config
+        self.config = config = regressor.config
         self.regressor, self.mesh = regressor, mesh.requires_grad_(False)
         self.register_buffer("joint_regressor", joint_regressor)
         self.register_buffer("t_pose", joint_regressor @ t_pose)
-        self.refine = config.refine_rotation
-        if self.refine:
+        if config.refine_rotation:
             # The paper gives its inputs alone; its layers are those of the first rotation.
             inputs = config.features + 6 + 3 + 3 * config.joints
             self.refiner = nn.Sequential(
@@ -189,11 +188,11 @@ class VQHPS(nn.Module):
         """Pictures (B, 3, H, W) -> their meshes."""
         found = self.regressor(picture, self.t_pose.expand(len(picture), -1, -1))
         canonical = self.mesh.decode(found.logits.argmax(-1))
-        first = R = rows6d_to_matrix(found.rotation_6d)
-        if self.refine:
-            skeleton = self.joint_regressor @ turned(canonical, first)
+        R, first = rows6d_to_matrix(found.rotation_6d), None
+        if self.config.refine_rotation:
+            skeleton = self.joint_regressor @ turned(canonical, R)
             known = [found.rotation_features, found.rotation_6d, found.camera, skeleton.flatten(1)]
-            R = rows6d_to_matrix(self.refiner(torch.cat(known, -1)))
+            R, first = rows6d_to_matrix(self.refiner(torch.cat(known, -1))), R
         return Prediction(found.logits, R, found.camera, canonical, turned(canonical, R), first)
 
 

@@ -72,7 +72,7 @@ def vqhps_losses(
     """
     points = orthographic(joint_regressor @ predicted.vertices, predicted.camera, weights.shift_scaled)
     rotation = F.mse_loss(predicted.R, R)
-    if predicted.first_R is not predicted.R:
+    if predicted.first_R is not None:
         rotation = rotation + F.mse_loss(predicted.first_R, R)
     terms = {
         "mesh": token_loss(predicted.logits, indices),
@@ -118,5 +118,8 @@ def mesh_errors(
 
 def _exchanged_pa_mpjpe(predicted: Array, true: Array) -> Array:
     """Of points (B, n, 3), after the fit of three points with n coordinates."""
-    fitted = procrustes(np.swapaxes(predicted, -1, -2), np.swapaxes(true, -1, -2))
-    return mpjpe(np.swapaxes(fitted, -1, -2), true)
+    middle = true.mean(-1, keepdims=True)
+    moved, fixed = predicted - predicted.mean(-1, keepdims=True), true - middle
+    plane = np.linalg.qr(np.concatenate([moved, fixed], -1))[0]  # (B, n, 6): all six points lie in it
+    source, target = (np.swapaxes(points, -1, -2) @ plane for points in (moved, fixed))
+    return mpjpe(plane @ np.swapaxes(procrustes(source, target), -1, -2) + middle, true)
