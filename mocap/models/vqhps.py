@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mocap.body.torch_rotations import rows6d_to_matrix
+from mocap.errors import MocapError
 from mocap.models import fastmetro, hrnet, resnet
 from mocap.models.checkpoints import Rules, renamed
 from mocap.models.fastmetro import EncoderDecoder
@@ -28,7 +29,11 @@ from mocap.models.weights import load_weights
 @dataclass(frozen=True)
 class VQHPSConfig:
     """Sizes; the defaults are the paper's. The released model has ``features=720``, HRNet's, ``causal_head`` and
-    ``attend_over_batch``."""
+    ``attend_over_batch``.
+
+    Raises:
+        MocapError: attention over the batch without the causal head.
+    """
 
     features: int = 2048  # C, channels of either backbone's map
     width: int = 512  # D, entries of a token in the transformer
@@ -46,6 +51,10 @@ class VQHPSConfig:
     head_layers: int = 1  # of the causal head
     attend_over_batch: bool = False  # the causal head mixes the samples of a batch, not the tokens (released)
     refine_rotation: bool = False  # VQ-HPS-rot: a second rotation, from the first one's skeleton
+
+    def __post_init__(self) -> None:
+        if self.attend_over_batch and not self.causal_head:
+            raise MocapError("VQ-HPS: expected causal_head with attend_over_batch, found the linear head")
 
 
 class CausalHead(nn.Module):
@@ -118,12 +127,11 @@ class MeshRegressor(nn.Module):
         self.rotation_backbone, self.pose_backbone = rotation_backbone, pose_backbone
         self.dense = Dense(config.features + 3 * config.joints, config.rotation_hidden, config.rotation_dropout)
         self.rotation, self.camera = nn.Linear(config.rotation_hidden, 6), nn.Linear(config.rotation_hidden, 3)
-        width = config.width
-        sizes = width, config.heads, config.hidden
-        self.embed = nn.Conv2d(config.features, width, 1)
-        self.queries = nn.Parameter(torch.randn(config.tokens, width))
+        sizes = config.width, config.heads, config.hidden
+        self.embed = nn.Conv2d(config.features, config.width, 1)
+        self.queries = nn.Parameter(torch.randn(config.tokens, config.width))
         self.transformer = EncoderDecoder(*sizes, config.encoder_layers, config.decoder_layers, config.dropout)
-        self.head: CausalHead | nn.Linear = nn.Linear(width + 9, config.codes)
+        self.head: CausalHead | nn.Linear = nn.Linear(config.width + 6 + 3, config.codes)
         if config.causal_head:
             switch = config.attend_over_batch
             self.head = CausalHead(*sizes, config.head_layers, config.codes, switch, config.dropout)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_what_is_pooled_is_unpooled(layers: functools._lru_cache_wrapper[list[Co
     for down, up in zip(found, found[::-1], strict=True):
         assert (relation(down) != relation(up).T).nnz == 0
         assert relation(down).sum(0).min() > 0
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert before.outputs == after.inputs
 
 

@@ -67,6 +67,11 @@ def test_released_logits_depend_on_the_samples_before() -> None:
     assert (without_second[1] - batch[2]).abs().max() > 1e-3
 
 
+def test_the_linear_head_has_no_such_switch() -> None:
+    with pytest.raises(MocapError, match="expected causal_head with attend_over_batch"):
+        replace(CONFIG, attend_over_batch=True)
+
+
 @torch.no_grad()
 def test_alone_in_its_batch_a_token_of_the_released_head_sees_itself_only() -> None:
     head = CausalHead(16, 4, 24, 1, 12, over_batch=True).eval()

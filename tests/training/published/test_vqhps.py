@@ -82,7 +82,7 @@ def meshes(batch: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def test_errors_do_not_see_where_a_mesh_stands_and_aligned_ones_not_how() -> None:
     predicted, true, regressor = meshes(B)
     errors = mesh_errors(predicted, true, regressor)
-    moved = mesh_errors(predicted + [1.0, 2, 3], true, regressor)
+    moved = mesh_errors(predicted + np.array([1.0, 2, 3]), true, regressor)
     for name, error in errors.items():
         np.testing.assert_allclose(moved[name], error, rtol=1e-9)
     R = random_rotations([B]).double().numpy()
