@@ -69,14 +69,7 @@ class CausalHead(nn.Module):
     """
 
     def __init__(
-        self,
-        width: int,
-        heads: int,
-        hidden: int,
-        layers: int,
-        codes: int,
-        over_batch: bool = False,
-        dropout: float = 0.0,
+        self, width: int, heads: int, hidden: int, layers: int, codes: int, dropout: float = 0, over_batch: bool = False
     ) -> None:
         super().__init__()
         self.over_batch = over_batch
@@ -133,8 +126,8 @@ class MeshRegressor(nn.Module):
         self.transformer = EncoderDecoder(*sizes, config.encoder_layers, config.decoder_layers, config.dropout)
         self.head: CausalHead | nn.Linear = nn.Linear(config.width + 6 + 3, config.codes)
         if config.causal_head:
-            switch = config.attend_over_batch
-            self.head = CausalHead(*sizes, config.head_layers, config.codes, switch, config.dropout)
+            shape = *sizes, config.head_layers, config.codes
+            self.head = CausalHead(*shape, config.dropout, over_batch=config.attend_over_batch)
 
     def forward(self, picture: Tensor, skeleton: Tensor) -> Regressed:
         """Pictures (B, 3, H, W) and where to start, a skeleton (B, joints, 3) m, the T-pose's."""
