@@ -62,8 +62,7 @@ class CausalHead(nn.Module):
 
     Args:
         width, heads, hidden, dropout: See :class:`PreNormBlock`.
-        layers: Number of blocks.
-        codes: S.
+        layers, codes: Numbers of blocks, and of logits of a token.
         over_batch: The released system takes the batch for the sequence: a sample's tokens attend to the same token of
             the samples before it, and its logits depend on them. Its checkpoint was trained so.
     """
@@ -247,6 +246,5 @@ def load_released(regressor: MeshRegressor, weights: Mapping[str, Tensor], sourc
     Raises:
         MocapError: tensors are missing, unknown or of another size (says both sizes).
     """
-    backbone = regressor.pose_backbone
-    rules = {ResNet: resnet.RULES, HRNet: hrnet.RULES}.get(type(backbone), [])
+    rules = {ResNet: resnet.RULES, HRNet: hrnet.RULES}.get(type(regressor.pose_backbone), [])
     load_weights(regressor, renamed(weights, [*RULES, *rules]), source)
