@@ -50,15 +50,20 @@ class MeshLabels:
 
 
 def fastmetro_losses(
-    weights: FastMetroLossWeights, found: BodyMesh, mesh_joints: Tensor, labels: MeshLabels, faces: Tensor
+    weights: FastMetroLossWeights,
+    found: BodyMesh,
+    mesh_joints: Tensor,
+    labels: MeshLabels,
+    faces: Tensor,
+    edges: Tensor,
 ) -> dict[str, Tensor]:
     """The terms, with their shares but without their weights, and ``total``.
 
     Args:
         mesh_joints: (B, 14, 3) m, regressed from the vertices that were found.
-        faces: (F, 3) of the middle mesh.
+        faces, edges: (F, 3) of the middle mesh, and its :func:`unique_edges`.
     """
-    has, edges = labels.has_mesh, unique_edges(faces)
+    has = labels.has_mesh
     pictures = (orthographic(joints, found.camera) for joints in (found.joints, mesh_joints))
     joints = (joint_loss(joints, labels.joints, labels.has_joints) for joints in (found.joints, mesh_joints))
     vertices = (
