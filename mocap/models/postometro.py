@@ -202,7 +202,8 @@ def svd_rotations(matrices: Tensor) -> Tensor:
     Where U V^T mirrors, all of it is negated: a rotation, but not the nearest one, which turns one column only.
     """
     U, _, Vh = torch.linalg.svd(matrices)
-    return U @ Vh * torch.linalg.det(U @ Vh)[..., None, None]
+    turned: Tensor = U @ Vh
+    return turned * torch.linalg.det(turned)[..., None, None]
 
 
 # The released names, see mocap.models.checkpoints. PCT lies in the same file, see mocap.models.pct.

@@ -134,7 +134,8 @@ def face_edges(faces: Tensor) -> Tensor:
 
 def unique_edges(faces: Tensor) -> Tensor:
     """The edges of triangles (F, 3), each once: (E, 2)."""
-    return face_edges(faces).sort(1).values.unique(dim=0)
+    edges: Tensor = face_edges(faces).sort(1).values.unique(dim=0)
+    return edges
 
 
 def smpl_loss(R: Tensor, R_label: Tensor, betas: Tensor, betas_label: Tensor, has: Tensor) -> Tensor:
