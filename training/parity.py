@@ -13,11 +13,17 @@ from pathlib import Path
 import torch
 
 from mocap.errors import MocapError
-from training import parity_int, parity_tokenhmr
+from training import parity_int, parity_pct, parity_postometro, parity_tokenhmr, parity_vqhps
 from training.parity_vector import TOLERANCE, Builder, Row, Vector, compare, find_vectors
 
 # Module of a vector's config -> what runs our own.
-BUILDERS: dict[str, Builder] = {**parity_tokenhmr.BUILDERS, **parity_int.BUILDERS}
+BUILDERS: dict[str, Builder] = {
+    **parity_tokenhmr.BUILDERS,
+    **parity_int.BUILDERS,
+    **parity_vqhps.BUILDERS,
+    **parity_pct.BUILDERS,
+    **parity_postometro.BUILDERS,
+}
 
 
 def run(vector: Vector) -> list[Row]:
