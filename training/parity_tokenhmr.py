@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mocap.body import torch_rotations as rotations
+from mocap.models.checkpoints import renamed, under
+from mocap.models.layers import MixerLayer
 from mocap.models.quantizer import EmaQuantizer
+from mocap.models.tokenhmr import HEAD, MIXER_RULES, RULES, HeadConfig, SmplHead, TokenClassifier
 from mocap.models.tokenizer import PoseTokenizer
+from mocap.models.vit import DecoderConfig, QueryDecoder, VisionTransformer, VitConfig
+from mocap.models.weights import load_weights
 from training.checkpoints import import_tokenizer, tokenizer_config
 from training.parity_vector import Builder, Vector
 from training.projection import perspective
+from training.published.tokenhmr_weights import pose_decoder
 from training.tokenizer_losses import point_loss, rotation_loss
 
 
@@ -91,9 +101,98 @@ def run_tokenizer_losses(vector: Vector) -> dict[str, Tensor]:
     }
 
 
+def run_vit(vector: Vector) -> dict[str, Tensor]:
+    vit = VisionTransformer(vit_config(vector.config))
+    load_weights(vit, renamed(vector.weights, RULES), vector.label)
+    tokens = vit.eval()(vector.inputs["img"])
+    return {"feat": tokens.transpose(1, 2).unflatten(2, vit.config.grid)}
+
+
+def vit_config(config: dict[str, Any]) -> VitConfig:
+    """Sizes under the released constructor's names; it has square patches."""
+    return VitConfig(
+        height=config["img_size"][0],
+        width=config["img_size"][1],
+        patch=config["patch_size"],
+        overlap=config.get("ratio", 1),
+        dim=config["embed_dim"],
+        layers=config["depth"],
+        heads=config["num_heads"],
+        expansion=config.get("mlp_ratio", 4.0),
+        bias=config.get("qkv_bias", False),
+        drop_path=config.get("drop_path_rate", 0.0),
+        last_norm=config.get("last_norm", True),
+    )
+
+
+def decoder_config(config: dict[str, Any]) -> DecoderConfig:
+    """Sizes under the released constructor's names."""
+    return DecoderConfig(
+        width=config["dim"],
+        layers=config["depth"],
+        heads=config["heads"],
+        head_width=config.get("dim_head", 64),
+        hidden=config["mlp_dim"],
+        context=config.get("context_dim") or config["dim"],
+        tokens=config.get("num_tokens", 1),
+        token_dim=config.get("token_dim", 1),
+        dropout=config.get("dropout", 0.0),
+    )
+
+
+def run_decoder(vector: Vector) -> dict[str, Tensor]:
+    decoder = _loaded(QueryDecoder(decoder_config(vector.config)), vector)
+    return {"y": decoder(vector.inputs["token"], vector.inputs["context"])}
+
+
+def run_mixer(vector: Vector) -> dict[str, Tensor]:
+    names = ("hidden_dim", "hidden_inter_dim", "token_dim", "token_inter_dim")
+    mixer = MixerLayer(*(vector.config[name] for name in names))
+    load_weights(mixer, renamed(vector.weights, MIXER_RULES), vector.label)
+    return {"y": mixer.eval()(vector.inputs["x"])}
+
+
+def run_token_classifier(vector: Vector) -> dict[str, Tensor]:
+    sizes = tokenizer_config(vector.config["arch"])
+    classifier = _loaded(TokenClassifier(vector.config["in_channels"], HEAD, sizes), vector, "tokenizer.")
+    d6, probabilities = classifier(vector.inputs["feat"])
+    return {"theta6d": d6.flatten(1), "probs": probabilities}
+
+
+def run_head(vector: Vector) -> dict[str, Tensor]:
+    """Of TokenHMR, and of HMR2.0 when the vector has no tokenizer."""
+    arch = vector.config.get("arch")
+    config = HeadConfig(
+        decoder=decoder_config(vector.config["decoder"]),
+        tokenizer=tokenizer_config(arch) if arch else None,
+        rotation_6d=vector.config.get("rotation_6d", "rows"),
+    )
+    head = _loaded(SmplHead(config), vector, "pose.tokenizer.")
+    found = head(vector.inputs["fmap"].flatten(2).transpose(1, 2))
+    renaming = {"cam": found["camera"], "global_orient": found["R"][:, :1], "body_pose": found["R"][:, 1:]}
+    return {**found, **renaming, **({"probs": found["probabilities"]} if arch else {})}
+
+
+def _loaded(module: nn.Module, vector: Vector, tokenizer: str | None = None) -> nn.Module:
+    """With the vector's weights, in evaluation mode; those of its tokenizer go under the prefix ``tokenizer``."""
+    released = under("TOKENIZER.", vector.weights)
+    ours = renamed({key: value for key, value in vector.weights.items() if not key.startswith("TOKENIZER.")}, RULES)
+    if released and tokenizer is not None:
+        decoder = pose_decoder(released, tokenizer_config(vector.config["arch"]))
+        ours |= {tokenizer + key: value for key, value in decoder.items()}
+    load_weights(module, ours, vector.label)
+    return module.eval()
+
+
 BUILDERS: dict[str, Builder] = {
     "tokenhmr.tokenizer": run_tokenizer,
     "tokenhmr.quantizer": run_quantizer,
     "tokenhmr.rotations": run_rotations,
     "tokenhmr.tokenizer_losses": run_tokenizer_losses,
+    "tokenhmr.vit": run_vit,
+    "tokenhmr.transformer_decoder": run_decoder,
+    "tokenhmr.mixer": run_mixer,
+    "tokenhmr.token_classifier": run_token_classifier,
+    "tokenhmr.token_head": run_head,
+    "tokenhmr.hmr2_head": run_head,
 }
