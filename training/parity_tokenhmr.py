@@ -1,11 +1,9 @@
-"""Our counterparts of TokenHMR's parity vectors."""
+"""Our counterparts of TokenHMR's parity vectors: its networks here, the rest in ``parity_tokenhmr_training``."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,6 +15,7 @@ from mocap.models.tokenhmr import HEAD, MIXER_RULES, RULES, HeadConfig, SmplHead
 from mocap.models.tokenizer import PoseTokenizer
 from mocap.models.vit import DecoderConfig, QueryDecoder, VisionTransformer, VitConfig
 from mocap.models.weights import load_weights
+from training import parity_tokenhmr_training
 from training.checkpoints import import_tokenizer, tokenizer_config
 from training.parity_vector import Builder, Vector
 from training.projection import perspective
@@ -195,4 +194,5 @@ BUILDERS: dict[str, Builder] = {
     "tokenhmr.token_classifier": run_token_classifier,
     "tokenhmr.token_head": run_head,
     "tokenhmr.hmr2_head": run_head,
+    **parity_tokenhmr_training.BUILDERS,
 }

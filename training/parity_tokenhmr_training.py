@@ -75,10 +75,11 @@ def run_crop(vector: Vector) -> dict[str, Tensor]:
         values = (getattr(example.person, field) for field in ("keypoints_2d", "keypoints_3d", "orientation", "pose"))
         found |= {f"c{number}.{name}": value for name, value in zip(labels, [*values, person.betas], strict=True)}
     found |= {name: _expanded(vector, name) for name in vector.outputs if name.startswith("expand_")}
+    certain = np.column_stack([person.keypoints_2d[:, :2], np.ones(len(person.keypoints_2d))])
     for name, expected in vector.outputs.items():
         if name.startswith("extreme_cropping"):
             parts = crops.AGGRESSIVE if "aggressive" in name else crops.USUAL
-            found[name] = _nearest_part(center, box, person.keypoints_2d, parts, expected)
+            found[name] = _nearest_part(center, box, certain, parts, expected)
     return {name: torch.from_numpy(np.asarray(value)) for name, value in found.items()}
 
 
@@ -120,11 +121,9 @@ def run_metrics(vector: Vector) -> dict[str, Tensor]:
 
 
 def run_keypoints(vector: Vector) -> dict[str, Tensor]:
-    body = tuple(vector.inputs[name] for name in ("joints45", "vertices", "J_extra"))
+    body = (vector.inputs["joints45"], vector.inputs["vertices"], vector.inputs["J_extra"])
     order = vector.config["joint_map"]
-    return {
-        f"joints44_hips{int(moved)}": tokenhmr.keypoints_of(*body, order, move_hips=moved) for moved in (False, True)
-    }
+    return {f"joints44_hips{int(moved)}": tokenhmr.keypoints_of(*body, order, moved) for moved in (False, True)}
 
 
 BUILDERS: dict[str, Builder] = {

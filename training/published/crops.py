@@ -1,7 +1,7 @@
 """Crops of people for HMR2.0 and TokenHMR (supplement B.3), augmented in training; NumPy, one person at a time.
 
-    box = max(expand_to_aspect(size, (3, 4)))                 # evaluation; training: max(size)
-    example = get_example(person, rgb, center, box, draw(rng))  # evaluation: without draw
+box = max(expand_to_aspect(size, (3, 4)))                 # evaluation; training: max(size)
+example = get_example(person, rgb, center, box, draw(rng))  # evaluation: without draw
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
 
 from mocap.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from mocap.body.skeleton import JOINT_NAMES
@@ -104,7 +105,7 @@ class Example:
     crop_from_picture: Array  # (2, 3) affine, px; of the mirrored picture if it was mirrored
 
 
-def draw(rng: np.random.Generator, config: AugmentationConfig = AugmentationConfig()) -> Augmentation:  # noqa: B008
+def draw(rng: np.random.Generator, config: AugmentationConfig = AugmentationConfig()) -> Augmentation:
     """A random augmentation."""
     shift, scale = config.shift * _normal(rng, 2), 1 + config.scale * float(_normal(rng, 1)[0])
     turned, flip, cut = rng.random(3) < (config.rotation_rate, config.flip_rate, config.part_rate)
@@ -156,10 +157,21 @@ def get_example(
 def crop_image(
     rgb: NDArray[np.uint8], affine: Array, side: int = SIDE, color: tuple[float, float, float] = (1.0, 1.0, 1.0)
 ) -> NDArray[np.float32]:
-    """Picture (H, W, 3) -> normalised crop (3, side, side), black where the picture ends; ``color`` are factors."""
-    crop = cv2.warpAffine(np.ascontiguousarray(rgb), affine, (side, side), flags=cv2.INTER_LINEAR)
-    bright = np.clip(crop * np.array(color), 0, 255)
-    return np.ascontiguousarray(((bright - MEAN) / DEVIATION).transpose(2, 0, 1), np.float32)
+    """Picture (H, W, 3) -> normalised crop (3, side, side), black where the picture ends; ``color`` are factors.
+
+    Bilinear, to whole grey levels, which is what OpenCV's warpAffine gives in the releases that do not round places to
+    1/32 px; 4.11, which mediapipe asks for, still does.
+    """
+    # Back to the single precision of the points behind it: values midway between two levels are then exactly there.
+    # scipy counts rows first.
+    inverse = cv2.invertAffineTransform(affine)[::-1].astype(np.float32)
+    matrix, offset = inverse[:, 1::-1], inverse[:, 2]
+    channels = [
+        affine_transform(channel, matrix, offset, (side, side), np.float64, order=1, mode="grid-constant")
+        for channel in rgb.transpose(2, 0, 1)
+    ]
+    factors, mean, deviation = (np.array(values)[:, None, None] for values in (color, MEAN, DEVIATION))
+    return np.asarray((np.clip(np.rint(channels) * factors, 0, 255) - mean) / deviation, np.float32)
 
 
 def crop_affine(center: Array, box: float, side: int = SIDE, rotation: float = 0.0) -> NDArray[np.float64]:
@@ -167,7 +179,7 @@ def crop_affine(center: Array, box: float, side: int = SIDE, rotation: float = 0
     angle = np.radians(rotation)
     right = 0.5 * box * np.array([np.cos(angle), np.sin(angle)])
     down = right[::-1] * (-1, 1)
-    # Through points in single precision, as released: warpAffine rounds to 1/32 px, and the same pixels come out.
+    # Through points in single precision, as released, so that no pixel is off by a grey level.
     source = np.stack([center, center + down, center + right]).astype(np.float32)
     target = np.array([[0.5, 0.5], [0.5, 1.0], [1.0, 0.5]], np.float32) * side
     return np.asarray(cv2.getAffineTransform(source, target), np.float64)

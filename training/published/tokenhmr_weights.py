@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -64,7 +65,8 @@ def pose_decoder(net: Mapping[str, Tensor], config: TokenizerConfig) -> dict[str
     return {key.removeprefix("quantizer."): value for key, value in ours.items() if not key.startswith("encoder.")}
 
 
-def _entry(file: Mapping[str, Mapping[str, Tensor]], name: str, path: Path) -> Mapping[str, Tensor]:
-    if name not in file:
+def _entry(file: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
+    found = file.get(name)
+    if not isinstance(found, Mapping):
         raise MocapError(f"{path}: expected a checkpoint with '{name}', found {', '.join(sorted(map(str, file)))}")
-    return file[name]
+    return found
