@@ -59,6 +59,11 @@ A capture builds what it needs by itself, once; this is for doing so beforehand,
   mocap engines build --backend tensorrt --verify
   mocap engines bench --backend openvino onnxruntime --batch 1
 """
+IMPORT = """Take a published network's checkpoint into your captures (docs/published.md says what you bring, and its licences).
+
+  mocap import-checkpoint tokenhmr_model.ckpt tokenizer.pth --system tokenhmr --smpl SMPL_NEUTRAL.pkl
+  mocap live --regressor tokenhmr
+"""
 BACKEND_HELP = f"auto, or one of {', '.join(BACKENDS)}; a device may follow: openvino:GPU"
 
 
@@ -98,10 +103,19 @@ def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     commands.add_subcommand("engines", engines, help="build, list, clean and measure compiled networks")
     actions = add_engine_actions(engines)  # in this order: so jsonargparse wants it
 
+    imported = new_parser(description=IMPORT)
+    imported.add_argument("file", type=str, nargs="+", metavar="FILE", help="what was released, in any order")
+    imported.add_argument("--system", choices=["tokenhmr", "int"], required=True, help="whose it is")
+    imported.add_argument(
+        "--smpl", type=str, metavar="FILE", default=None, help="SMPL's licensed file, for body shapes"
+    )
+    imported.add_argument("--out", type=str, metavar="FILE", default=None, help="where to, instead of your data folder")
+    commands.add_subcommand("import-checkpoint", imported, help="take a published network into your captures")
+
     doctor = new_parser(description="Check what is installed and reachable, and say what to do.")
     commands.add_subcommand("doctor", doctor, help="check what is installed and reachable")
     by_name = {"live": live, "file": file, "cameras": cameras, "export": export, "bench": bench, "doctor": doctor}
-    return parser, {**by_name, "engines": engines, **actions}
+    return parser, {**by_name, "import-checkpoint": imported, "engines": engines, **actions}
 
 
 def add_engine_actions(parser: ArgumentParser) -> dict[str, ArgumentParser]:
@@ -152,6 +166,10 @@ def dispatch(arguments: Namespace) -> int:
         return cameras()
     if arguments.command == "engines":
         return dispatch_engines(options.action, options[options.action])
+    if arguments.command == "import-checkpoint":
+        from mocap.cli.tools import import_checkpoint
+
+        return import_checkpoint(options.system, options.file, options.smpl, options.out)
     if arguments.command == "bench":
         from mocap.cli.bench import bench
 

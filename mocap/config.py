@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 VmcPreset = Literal["default", "vseeface", "warudo", "vnyan"]
-RegressorName = Literal["tokens", "kinematic"]
+RegressorName = Literal["tokens", "kinematic", "tokenhmr", "int"]
 EngineName = Literal["auto", "tensorrt", "cuda_graph", "openvino", "onnxruntime", "eager"]
 ExportFormat = Literal["npz", "bvh"]
 DrawStyle = Literal["mesh", "skeleton"]
@@ -95,7 +95,9 @@ class CaptureConfig(CameraConfig, PeopleConfig, MotionConfig):
     """What `live` and `file` share: the stages and the sinks."""
 
     regressor: RegressorName = option(
-        "tokens", "what turns landmarks into SMPL rotations: a network (docs/capture.md), or kinematic: a solver"
+        "tokens",
+        "what gives SMPL rotations: tokens, a network on landmarks (docs/capture.md); kinematic, a solver; or a published "
+        "network on pictures whose checkpoint you bring (docs/published.md)",
     )
     engine: EngineName = option("auto", "what runs the networks; auto takes the fastest that is there")
     osc: OscConfig = field(default_factory=OscConfig)

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from mocap.config import DEFAULT_FOV, CaptureConfig
 from mocap.models.blazepose import load_detector, load_landmarker
+from mocap.models.image_regressor import ImageRegressor
 from mocap.models.kinematic import KinematicRegressor
 from mocap.models.token_capture import TokenCapture
 from mocap.models.token_lookahead import TokenLookahead
@@ -51,11 +52,11 @@ class Pipeline:
         self.tracker = Tracker(
             config,
             load_detector(config.engine),
-            load_landmarker(config.engine, config.max_people, features=config.regressor != "kinematic"),
+            load_landmarker(config.engine, config.max_people, features=config.regressor == "tokens"),
         )
         forget_s = config.lost_after_s + 0.5
         self.regressor = load_regressor(config, lookahead, forget_s)
-        share = 1.0 if isinstance(self.regressor, KinematicRegressor) else _TOKENS_SHARE
+        share = _TOKENS_SHARE if config.regressor == "tokens" else 1.0
         self.motion = Motion(config, forget_s=forget_s, joint_share=share)
         self._camera: Camera | None = None
         self._waiting: deque[_Seen] = deque()
@@ -107,10 +108,14 @@ class Pipeline:
 
 def load_regressor(
     config: CaptureConfig, lookahead: int, forget_s: float
-) -> TokenCapture | TokenLookahead | KinematicRegressor:
-    """What the configuration asks for; the kinematic solver knows of no later frames."""
+) -> TokenCapture | TokenLookahead | KinematicRegressor | ImageRegressor:
+    """What the configuration asks for; only ``tokens`` knows of later frames."""
     if config.regressor == "kinematic":
         return KinematicRegressor(forget_s=forget_s)
+    if config.regressor != "tokens":
+        from mocap.models import published  # and torch with it
+
+        return published.load_regressor(config.regressor, config.engine, config.max_people)
     if lookahead:
         return TokenLookahead(lookahead, config.engine, config.max_people)
     return TokenCapture(config.engine, config.max_people, forget_s)

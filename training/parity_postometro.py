@@ -17,6 +17,7 @@ from mocap.models.pct import MixerSizes
 from mocap.models.postometro import LAYERS, RULES, BodyMesh, PostoMetro, PostoMetroConfig, svd_rotations, transform
 from mocap.models.weights import load_weights
 from training.parity_vector import Builder, Vector
+from training.projection import orthographic
 from training.published import postometro as losses
 
 _MESH = {"coarse": "coarse", "intermediate": "middle", "fine": "vertices"}
@@ -121,7 +122,7 @@ def run_losses(vector: Vector) -> dict[str, Tensor]:
         "edge_self": losses.edge_length(inputs["pred_v"], inputs["has"], edges),
         "edge_gt_nonuniform": losses.edge_loss(*mesh, losses.face_edges(faces)),
         "normal": losses.normal_loss(*mesh, faces),
-        "ortho": losses.orthographic(inputs["pred_v"], inputs["cam"]),
+        "ortho": orthographic(inputs["pred_v"], inputs["cam"]),
     }
 
 

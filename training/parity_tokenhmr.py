@@ -8,18 +8,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mocap.body import torch_rotations as rotations
-from mocap.models.checkpoints import renamed, under
+from mocap.models.checkpoints import MIXER, renamed, under
 from mocap.models.layers import MixerLayer
 from mocap.models.quantizer import EmaQuantizer
-from mocap.models.tokenhmr import HEAD, MIXER_RULES, RULES, HeadConfig, SmplHead, TokenClassifier
+from mocap.models.tokenhmr import HEAD, RULES, HeadConfig, SmplHead, TokenClassifier
+from mocap.models.tokenhmr_checkpoint import pose_decoder
 from mocap.models.tokenizer import PoseTokenizer
+from mocap.models.tokenizer_checkpoint import import_tokenizer, tokenizer_config
 from mocap.models.vit import DecoderConfig, QueryDecoder, VisionTransformer, VitConfig
 from mocap.models.weights import load_weights
 from training import parity_tokenhmr_training
-from training.checkpoints import import_tokenizer, tokenizer_config
 from training.parity_vector import Builder, Vector
 from training.projection import perspective
-from training.published.tokenhmr_weights import pose_decoder
 from training.tokenizer_losses import point_loss, rotation_loss
 
 
@@ -147,7 +147,7 @@ def run_decoder(vector: Vector) -> dict[str, Tensor]:
 def run_mixer(vector: Vector) -> dict[str, Tensor]:
     names = ("hidden_dim", "hidden_inter_dim", "token_dim", "token_inter_dim")
     mixer = MixerLayer(*(vector.config[name] for name in names))
-    load_weights(mixer, renamed(vector.weights, MIXER_RULES), vector.label)
+    load_weights(mixer, renamed(vector.weights, MIXER), vector.label)
     return {"y": mixer.eval()(vector.inputs["x"])}
 
 

@@ -14,9 +14,10 @@ from mocap.models.mesh_graph import Connections, from_rows
 from mocap.models.mesh_vqvae import MeshVQVAE, MeshVQVAEConfig
 from mocap.models.quantizer import LaplaceQuantizer, ResidualQuantizer
 from mocap.models.resnet import ResNet
-from mocap.models.vqhps import CausalHead, MeshRegressor, VQHPSConfig, orthographic, turned
+from mocap.models.vqhps import CausalHead, MeshRegressor, VQHPSConfig, turned
 from mocap.models.weights import load_weights
 from training.parity_vector import Builder, Vector
+from training.projection import orthographic
 from training.published.vqhps import mesh_errors, reprojection_loss, token_loss
 from training.tokenizer_losses import rotation_loss
 

@@ -28,6 +28,22 @@ _FUSED = [
     (r"(?<=\.)(?:to_)?qkv\.(weight|bias)$", ("query", "key", "value")),
     (r"(?<=\.)to_kv\.(weight|bias)$", ("key", "value")),
 ]
+# Blocks that several systems share under the same released names.
+MIXER: Rules = [
+    (r"\blayernorm1\.", "token_norm."),
+    (r"\blayernorm2\.", "norm."),
+    (r"\bMLP_token\.ff\.0\.", "token_mix.wide."),
+    (r"\bMLP_token\.ff\.3\.", "token_mix.narrow."),
+    (r"\bMLP_channel\.ff\.0\.", "mix.wide."),
+    (r"\bMLP_channel\.ff\.3\.", "mix.narrow."),
+]
+VIT_BLOCK: Rules = [
+    (r"(^|\.)norm1\.", r"\1self_norm."),
+    (r"(^|\.)norm2\.", r"\1feed_norm."),
+    (r"(^|\.)attn\.", r"\1self_attention."),
+    (r"(^|\.)mlp\.fc1\.", r"\1feed.wide."),
+    (r"(^|\.)mlp\.fc2\.", r"\1feed.narrow."),
+]
 _ATTENTION: Rules = [(r"\.to_q\.", ".query."), (r"\.(?:out_proj|proj|to_out\.0)\.(?=weight$|bias$)", ".out.")]
 
 

@@ -6,8 +6,9 @@ each joint's token over time. Linear heads read SMPL's parameters off them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS
 from mocap.body.torch_rotations import columns6d_to_matrix
 from mocap.errors import MocapError
 from mocap.models import resnet_v2
-from mocap.models.checkpoints import Rules, renamed
+from mocap.models.checkpoints import VIT_BLOCK, Rules, read_file, renamed
 from mocap.models.layers import PreNormBlock
 from mocap.models.resnet_v2 import ResNetV2, ResNetV2Config
 from mocap.models.spatial_temporal import SpatialTemporalAttention
@@ -189,14 +190,7 @@ def _learned(count: int, width: int) -> nn.Parameter:
 
 
 # Released names, see mocap.models.checkpoints.
-BLOCK_RULES: Rules = [
-    (r"(^|\.)norm1\.", r"\1self_norm."),
-    (r"(^|\.)norm2\.", r"\1feed_norm."),
-    (r"(^|\.)attn\.", r"\1self_attention."),
-    (r"(^|\.)mlp\.fc1\.", r"\1feed.wide."),
-    (r"(^|\.)mlp\.fc2\.", r"\1feed.narrow."),
-    (r"\.ts_attn\.", ".shares."),
-]
+BLOCK_RULES: Rules = [*VIT_BLOCK, (r"\.ts_attn\.", ".shares.")]
 RULES: Rules = [
     (r"^module\.", ""),
     (r"^smpl\.", None),  # the licensed body, no part of the network
@@ -231,3 +225,16 @@ def from_released(weights: Mapping[str, Tensor], config: IndependentTokensConfig
     network = IndependentTokens(config)
     load_weights(network, weights, source)
     return network.eval()
+
+
+def read(files: Sequence[Path], config: IndependentTokensConfig | None = None) -> IndependentTokens:
+    """The network of the released file, which holds ``state_dict`` among what it was trained with, in evaluation mode.
+
+    Raises:
+        MocapError: it is not one file, or not that (see :func:`from_released`).
+    """
+    if len(files) != 1:
+        raise MocapError(f"expected one file with INT's weights, found {len(files)}")
+    found = read_file(files[0])
+    weights = found.get("state_dict", found)
+    return from_released(weights, config or IndependentTokensConfig(), str(files[0]))

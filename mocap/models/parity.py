@@ -14,6 +14,7 @@ from engines.parity import judge
 from mocap.assets import asset_path
 from mocap.body.skeleton import NUM_JOINTS, load_skeleton
 from mocap.models import blazepose, token_capture
+from mocap.models.image_regressor import frame_from_square, square_around
 from mocap.people.detection import letterbox
 from mocap.people.landmarks import in_frame
 from mocap.people.picture import Picture
@@ -107,6 +108,16 @@ def joints_m(R: Array, betas: Array) -> Array:
     whole = np.tile(np.eye(3, dtype=np.float32), (len(R), NUM_JOINTS, 1, 1))
     whole[:, : R.shape[1]] = R
     return np.asarray(load_skeleton().forward(whole, np.zeros(3, np.float32), betas))
+
+
+@functools.cache
+def squares(side: int, margin: float) -> Array:
+    """Upright squares around the person in the views (B, side, side, 3) in [0, 1], as :class:`ImageRegressor` cuts."""
+    found = []
+    for view, person in zip(views(), _persons(_landmarks()), strict=True):
+        maps = frame_from_square(square_around(person, margin), side)[None]
+        found.append(Picture(view.frame.rgb).squares(maps, side, low=0.0, repeat=False))
+    return np.concatenate(found)
 
 
 @functools.cache

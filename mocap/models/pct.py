@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mocap.errors import MocapError
-from mocap.models.checkpoints import Rules
+from mocap.models.checkpoints import MIXER, Rules
 from mocap.models.layers import DenseBlock, MixerLayer
 from mocap.models.quantizer import LaplaceQuantizer
 
@@ -206,21 +206,13 @@ def joint_features(features: Tensor, joints: Tensor, side: float) -> Tensor:
 
 
 # The released names of a mixer layer and of a dense block, see mocap.models.checkpoints.
-MIXER_RULES: Rules = [
-    (r"\.layernorm1\.", ".token_norm."),
-    (r"\.layernorm2\.", ".norm."),
-    (r"\.MLP_token\.ff\.0\.", ".token_mix.wide."),
-    (r"\.MLP_token\.ff\.3\.", ".token_mix.narrow."),
-    (r"\.MLP_channel\.ff\.0\.", ".mix.wide."),
-    (r"\.MLP_channel\.ff\.3\.", ".mix.narrow."),
-    (r"\.ff\.0\.", ".linear."),
-    (r"\.ff\.1\.", ".norm."),
-]
+DENSE: Rules = [(r"\.ff\.0\.", ".linear."), (r"\.ff\.1\.", ".norm.")]  # after MIXER
 # Of the head, of the tokenizer alone, and of a whole checkpoint, whose backbones are not ours to load.
 RULES: Rules = [
     (r"^(extra_)?backbone\.", None),
     (r"^keypoint_head\.", ""),
-    *MIXER_RULES,
+    *MIXER,
+    *DENSE,
     (r"^conv_trans\.", "squeeze."),
     (r"^conv_head\.0\.", "blocks."),
     (r"^mixer_trans\.", "spread."),

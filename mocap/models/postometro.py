@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mocap.models import fastmetro
-from mocap.models.checkpoints import Rules
+from mocap.models.checkpoints import MIXER, Rules
 from mocap.models.fastmetro import EncoderDecoder
 from mocap.models.layers import DenseBlock, sine_positions
-from mocap.models.pct import MIXER_RULES, AcrossTokens, MixerSizes, mixers
+from mocap.models.pct import DENSE, AcrossTokens, MixerSizes, mixers
 
 MODULATOR = MixerSizes(4, 512, 512, 64)
 LAYERS = {"S": 1, "M": 2, "L": 3}  # of the published sizes, see PostoMetroConfig.layers
@@ -210,7 +210,8 @@ def svd_rotations(matrices: Tensor) -> Tensor:
 RULES: Rules = [
     (r"^pct\.", None),
     (r"^encoder\.", "modulator.mixers."),
-    *MIXER_RULES,
+    *MIXER,
+    *DENSE,
     (r"^encoder_layer_norm\.", "modulator.norm."),
     (r"^start_embed\.", "modulator.embed."),
     (r"^token_mlp\.", "modulator.across."),

@@ -2,7 +2,7 @@
 
 HMR2.0 (Goel et al. 2023), on which it builds, is the same network with one linear layer in the tokens' place.
 
-    network = load_released(Path("tokenhmr_model.ckpt"), Path("tokenizer.pth"))  # training.published.tokenhmr_weights
+    network = read([Path("tokenhmr_model.ckpt"), Path("tokenizer.pth")])  # mocap.models.tokenhmr_checkpoint
     found = network(image)                        # (B, 3, 256, 256) RGB less ImageNet's mean, over its deviation
     found["R"], found["betas"], found["p_camera"]                                # SMPL in the crop's camera
 """
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mocap.body.torch_rotations import columns6d_to_matrix, rows6d_to_matrix
 from mocap.models import vit
-from mocap.models.checkpoints import Rules
+from mocap.models.checkpoints import MIXER, Rules
 from mocap.models.layers import DenseBlock, MixerLayer
 from mocap.models.tokenizer import PAPER, TokenizerConfig
 from mocap.models.tokenizer_networks import JointDecoder, SequenceDecoder
@@ -171,14 +171,6 @@ def camera_translation(camera: Tensor, focal: float = 5000.0, side: int = 256) -
 
 
 # The released names, see mocap.models.checkpoints. The tokenizer comes from a file of its own.
-MIXER_RULES: Rules = [
-    (r"\blayernorm1\.", "token_norm."),
-    (r"\blayernorm2\.", "norm."),
-    (r"\bMLP_token\.ff\.0\.", "token_mix.wide."),
-    (r"\bMLP_token\.ff\.3\.", "token_mix.narrow."),
-    (r"\bMLP_channel\.ff\.0\.", "mix.wide."),
-    (r"\bMLP_channel\.ff\.3\.", "mix.narrow."),
-]
 _CLASSIFIER: Rules = [
     (r"\bmixer_trans\.", "spread."),
     (r"\bmixer_norm_layer\.", "last."),
@@ -202,7 +194,7 @@ RULES: Rules = [
     (r"^backbone\.", "vit."),
     (r"^smpl_head\.", "head."),
     *vit.VIT_RULES,
-    *MIXER_RULES,
+    *MIXER,
     *_CLASSIFIER,
     *vit.DECODER_RULES,
     *_HEADS,

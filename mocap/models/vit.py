@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mocap.models.checkpoints import Rules
+from mocap.models.checkpoints import VIT_BLOCK, Rules
 from mocap.models.layers import PreNormBlock
 
 
@@ -135,11 +135,7 @@ VIT_RULES: Rules = [
     (r"\bpatch_embed\.proj\.", "patch."),
     (r"\bpos_embed$", "place"),
     (r"\blast_norm\.", "norm."),
-    (r"\b(blocks\.\d+)\.norm1\.", r"\1.self_norm."),
-    (r"\b(blocks\.\d+)\.norm2\.", r"\1.feed_norm."),
-    (r"\b(blocks\.\d+)\.attn\.", r"\1.self_attention."),
-    (r"\b(blocks\.\d+)\.mlp\.fc1\.", r"\1.feed.wide."),
-    (r"\b(blocks\.\d+)\.mlp\.fc2\.", r"\1.feed.narrow."),
+    *VIT_BLOCK,
 ]
 DECODER_RULES: Rules = [
     (r"\bto_token_embedding\.", "embed."),

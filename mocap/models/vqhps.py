@@ -102,7 +102,7 @@ class Regressed(NamedTuple):
 
     logits: Tensor  # (B, N, S)
     rotation_6d: Tensor  # (B, 6), two rows, not orthonormal
-    camera: Tensor  # (B, 3) scale, x, y of :func:`orthographic`
+    camera: Tensor  # (B, 3) scale, x, y: ``scale (X + (x, y))`` is -1 to 1 in the crop
     rotation_features: Tensor  # (B, C)
 
 
@@ -153,7 +153,7 @@ class Prediction(NamedTuple):
 
     logits: Tensor  # (B, N, S)
     R: Tensor  # (B, 3, 3) of the canonical mesh
-    camera: Tensor  # (B, 3) scale, x, y of :func:`orthographic`
+    camera: Tensor  # (B, 3) scale, x, y: ``scale (X + (x, y))`` is -1 to 1 in the crop
     canonical: Tensor  # (B, V, 3) m, the mean of its vertices near the origin
     vertices: Tensor  # (B, V, 3) m, turned
     first_R: Tensor | None  # (B, 3, 3) what VQ-HPS-rot started from, where it is on
@@ -199,16 +199,6 @@ class VQHPS(nn.Module):
 def turned(points: Tensor, R: Tensor) -> Tensor:
     """Points (B, n, 3) by rotations (B, 3, 3)."""
     return points @ R.transpose(-1, -2)
-
-
-def orthographic(points: Tensor, camera: Tensor, shift_scaled: bool = True) -> Tensor:
-    """Points (B, n, 3) m -> (B, n, 2) in the crop, -1 to 1, through cameras (B, 3) of scale s and shift t.
-
-    Args:
-        shift_scaled: ``s (X + t)``, the released code's; otherwise the paper's ``s X + t`` (Eq. 3).
-    """
-    scale, shift = camera[:, None, :1], camera[:, None, 1:]
-    return scale * (points[..., :2] + shift) if shift_scaled else scale * points[..., :2] + shift
 
 
 # Released key names -> ours, but for the backbones.

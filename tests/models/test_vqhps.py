@@ -14,9 +14,10 @@ from mocap.models.checkpoints import renamed
 from mocap.models.mesh_graph import connections
 from mocap.models.mesh_vqvae import MeshVQVAE, MeshVQVAEConfig
 from mocap.models.resnet import ResNet, ResNetConfig
-from mocap.models.vqhps import VQHPS, CausalHead, MeshRegressor, VQHPSConfig, orthographic, turned
+from mocap.models.vqhps import VQHPS, CausalHead, MeshRegressor, VQHPSConfig, turned
 from tests.models.test_backbones import released_hrnet, small
 from tests.models.test_mesh_graph import grid
+from training.projection import orthographic
 
 BACKBONE = ResNetConfig(blocks=(1, 1, 1, 1), width=2)
 CONFIG = VQHPSConfig(

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from mocap.errors import MocapError
+from mocap.models import tokenizer_checkpoint
+from mocap.models.checkpoints import read_file
 from mocap.models.tokenizer import PAPER, PoseTokenizer, TokenizerConfig, load_tokenizer
 from training import checkpoints
 
@@ -27,7 +29,7 @@ CONFIG = TokenizerConfig(tokens=40, codes=32, code_dim=8, width=12, upsamples=2,
 def released(config: TokenizerConfig = CONFIG) -> dict[str, Tensor]:
     """Random weights under the released names."""
     weights = PoseTokenizer(config).weights()
-    return {key: weights[ours] for key, ours in checkpoints.tokenizer_keys(config).items()}
+    return {key: weights[ours] for key, ours in tokenizer_checkpoint.tokenizer_keys(config).items()}
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def save(
 
 
 def test_released_layers_get_our_names() -> None:
-    keys = checkpoints.tokenizer_keys(PAPER)
+    keys = tokenizer_checkpoint.tokenizer_keys(PAPER)
     assert keys["encoder.encoder.12.weight"] == "encoder.stretch.3.weight"
     assert keys["encoder.encoder.14.0.bias"] == "encoder.halve.0.bias"
     assert keys["encoder.encoder.14.1.model.1.conv2.weight"] == "encoder.stacks.0.narrow.1.weight"
@@ -80,7 +82,7 @@ def test_released_layers_get_our_names() -> None:
 def test_released_file_lists_the_same_tensors(shared: Path) -> None:
     listed = json.loads((shared / "parity/tokenhmr/tokenizer_full.keys.json").read_text())["keys"]
     ours = PoseTokenizer(PAPER).weights()
-    found = {key: list(ours[name].shape) for key, name in checkpoints.tokenizer_keys(PAPER).items()}
+    found = {key: list(ours[name].shape) for key, name in tokenizer_checkpoint.tokenizer_keys(PAPER).items()}
     assert found == {key: shape for key, (shape, _) in listed.items()}
 
 
@@ -89,7 +91,7 @@ def test_released_file_is_read_without_yacs(save: Callable[..., Path], tmp_path:
     net = released()
     extras = {"body_model.shapedirs": torch.zeros(3)}
     path = save({f"module.{key}": value for key, value in (net | extras).items()}, ARCH)
-    tokenizer = checkpoints.load_released_tokenizer(path, expected=CONFIG)
+    tokenizer = tokenizer_checkpoint.load_released_tokenizer(path, expected=CONFIG)
     assert not tokenizer.training
     torch.testing.assert_close(tokenizer.encoder.last.weight, net["encoder.encoder.9.weight"])
     assert bool(tokenizer.quantizer.initialised)  # training would not start the codebook anew
@@ -102,13 +104,13 @@ def test_released_file_is_read_without_yacs(save: Callable[..., Path], tmp_path:
 def test_a_file_of_another_size_says_both_sizes(save: Callable[..., Path]) -> None:
     path = save(released(), ARCH)
     with pytest.raises(MocapError, match=r"expected a tokenizer of 160 tokens.*found one of 40 tokens"):
-        checkpoints.load_released_tokenizer(path, expected=PAPER)
+        tokenizer_checkpoint.load_released_tokenizer(path, expected=PAPER)
 
 
 def test_weights_that_belie_their_sizes_are_refused(save: Callable[..., Path]) -> None:
     path = save(released(replace(CONFIG, codes=16)), ARCH)
     with pytest.raises(MocapError, match=r"'quantizer\.codebook' of size 32 × 8, found 16 × 8"):
-        checkpoints.load_released_tokenizer(path)
+        tokenizer_checkpoint.load_released_tokenizer(path)
 
 
 class Hostile:
@@ -123,7 +125,7 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
     path, marker = tmp_path / "tokenizer.pth", tmp_path / "it ran"
     torch.save({"net": Hostile(marker), "hparams": {}}, path)
     with pytest.raises(MocapError, match=r"tokenizer\.pth: expected .* only, found code: \w+\.mkdir"):
-        checkpoints.load_released_tokenizer(path)
+        tokenizer_checkpoint.load_released_tokenizer(path)
     assert not marker.exists()
 
 
@@ -131,13 +133,13 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
 def test_files_that_are_no_checkpoints(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / name
     with pytest.raises(MocapError, match="found no file"):
-        checkpoints.read_file(path)
+        read_file(path)
     path.write_text("")
     with pytest.raises(MocapError, match="expected a checkpoint"):
-        checkpoints.read_file(path)
+        read_file(path)
     path.write_text("hello")
     with pytest.raises(MocapError, match="expected a checkpoint"):
-        checkpoints.read_file(path)
+        read_file(path)
     with pytest.raises(SystemExit) as stopped:
         checkpoints.main([str(path), "--out", str(tmp_path / "out.npz")])
     assert stopped.value.code == 1
@@ -147,15 +149,15 @@ def test_files_that_are_no_checkpoints(name: str, tmp_path: Path, capsys: pytest
 def test_other_torch_files_say_what_they_hold(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "model.ckpt")
     with pytest.raises(MocapError, match=r"expected TokenHMR's tokenizer.*found \['state_dict'\]"):
-        checkpoints.load_released_tokenizer(tmp_path / "model.ckpt")
+        tokenizer_checkpoint.load_released_tokenizer(tmp_path / "model.ckpt")
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     with pytest.raises(MocapError, match="expected a checkpoint with a dict, found list"):
-        checkpoints.read_file(tmp_path / "list.pth")
+        read_file(tmp_path / "list.pth")
 
 
 def test_architectures_that_are_not_the_released_one() -> None:
-    assert checkpoints.tokenizer_config(ARCH) == CONFIG
+    assert tokenizer_checkpoint.tokenizer_config(ARCH) == CONFIG
     with pytest.raises(MocapError, match="expected QUANTIZER = ema_reset, found orig"):
-        checkpoints.tokenizer_config(ARCH | {"QUANTIZER": "orig"})
+        tokenizer_checkpoint.tokenizer_config(ARCH | {"QUANTIZER": "orig"})
     with pytest.raises(MocapError, match="WIDTH"):
-        checkpoints.tokenizer_config({key: value for key, value in ARCH.items() if key != "WIDTH"})
+        tokenizer_checkpoint.tokenizer_config({key: value for key, value in ARCH.items() if key != "WIDTH"})

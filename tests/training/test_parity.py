@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from mocap.models import tokenizer_checkpoint
 from mocap.models.tokenizer import PoseTokenizer
-from training import checkpoints, parity
+from training import parity
 from training.parity_vector import Row, Vector, compare, find_vectors
 
 from .test_checkpoints import ARCH, CONFIG
@@ -61,7 +62,7 @@ def tokenizer(tmp_path: Path) -> Path:
         "recon_rotmat": found.R.numpy(),
     }
     write(folder, "tokenhmr.tokenizer", {"pose_rotmat": R.numpy()}, outputs, arch=ARCH)
-    released = checkpoints.tokenizer_keys(CONFIG)
+    released = tokenizer_checkpoint.tokenizer_keys(CONFIG)
     save_file({key: weights[ours].contiguous() for key, ours in released.items()}, folder / "state_dict.safetensors")
     return folder
 
@@ -159,7 +160,7 @@ def test_one_wrong_index_fails_unless_the_codes_tie(tokenizer: Path) -> None:
 
 
 def test_what_follows_a_tie_is_decoded_from_the_same_code(tokenizer: Path) -> None:
-    model = checkpoints.import_tokenizer(Vector(tokenizer, "x").weights, CONFIG, "x")
+    model = tokenizer_checkpoint.import_tokenizer(Vector(tokenizer, "x").weights, CONFIG, "x")
     with np.load(tokenizer / "outputs.npz") as file:
         indices = file["indices"].copy()
     indices[7] = (indices[7] + 1) % CONFIG.codes

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from mocap.models.tokenhmr import HeadConfig
+from mocap.models.tokenizer_checkpoint import tokenizer_keys
 from tests.models.small_tokenhmr import DECODER, TOKENIZER, VIT, image, released_head, released_vit
 from tests.models.test_vit import with_torchs_layers
 from training import parity
-from training.checkpoints import tokenizer_keys
 from training.parity_vector import find_vectors
 
 from .test_checkpoints import ARCH, released

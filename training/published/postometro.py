@@ -15,6 +15,7 @@ from torch import Tensor
 from mocap.config import option
 from mocap.models.pct import PctHead, PctTokenizer, PoseTokens, Reconstruction
 from mocap.models.postometro import BodyMesh
+from training.projection import orthographic
 
 _HIPS = [2, 3]  # of the 14 joints; the pelvis is their middle
 TRUE_SCORE = 10.0  # of tokens that come from the true 2D pose (supplement, appendix E)
@@ -84,11 +85,6 @@ def fastmetro_losses(
     }
     total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
     return {**terms, "total": total}
-
-
-def orthographic(p: Tensor, camera: Tensor) -> Tensor:
-    """Points (B, n, 3) m through cameras (B, 3) ``s, t_x, t_y`` -> (B, n, 2) in the picture, ``s (xy + t)``."""
-    return camera[:, None, :1] * (p[..., :2] + camera[:, None, 1:])
 
 
 def picture_loss(points: Tensor, labels: Tensor) -> Tensor:

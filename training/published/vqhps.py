@@ -12,8 +12,9 @@ from torch import Tensor
 
 from mocap.config import option
 from mocap.models.mesh_vqvae import MeshReconstruction
-from mocap.models.vqhps import Prediction, orthographic
+from mocap.models.vqhps import Prediction
 from training.metrics import Array, mpjpe, pa_mpjpe, procrustes
+from training.projection import orthographic
 
 # Human3.6M's 17 joints in the order in which the system compares them.
 H36M_ORDER = (6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10, 0, 7, 9)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mocap.models.pct import MixerSizes, PctConfig, PctHead, Reconstruction
 from mocap.models.postometro import BodyMesh
+from training.projection import orthographic
 from training.published.postometro import (
     FastMetroLossWeights,
     MeshLabels,
@@ -18,7 +19,6 @@ from training.published.postometro import (
     joint_loss,
     noisy_tokens,
     normal_loss,
-    orthographic,
     pct_classifier_losses,
     pct_tokenizer_losses,
     picture_loss,

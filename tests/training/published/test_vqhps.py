@@ -8,7 +8,8 @@ import torch
 
 from mocap.body.torch_rotations import random_rotations
 from mocap.models.mesh_vqvae import MeshReconstruction
-from mocap.models.vqhps import Prediction, orthographic, turned
+from mocap.models.vqhps import Prediction, turned
+from training.projection import orthographic
 from training.published.vqhps import (
     H36M_ORDER,
     MeshVQVAELossWeights,

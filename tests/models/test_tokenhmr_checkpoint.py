@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from mocap.errors import MocapError
+from mocap.models.tokenhmr_checkpoint import import_network, read
 from mocap.models.tokenizer import PoseTokenizer
+from mocap.models.tokenizer_checkpoint import tokenizer_keys
 from tests.models.small_tokenhmr import SMALL, TOKENIZER, image, released_head, released_vit
-from training.checkpoints import tokenizer_keys
-from training.published.tokenhmr_weights import import_network, load_released
 
 ARCH = {
     "CODE_DIM": 8, "NB_CODE": 32, "DOWN_T": 1, "DEPTH": 2, "WIDTH": 12, "QUANTIZER": "ema_reset", "ROT_TYPE": "rot6d",
@@ -41,7 +41,7 @@ def test_both_files_become_one_network(tmp_path: Path) -> None:
     ours, net = tokenizer()
     torch.save({"state_dict": model(), "epoch": 3}, tmp_path / "model.ckpt")
     torch.save({"net": net, "hparams": {"ARCH": ARCH}}, tmp_path / "tokenizer.pth")
-    network = load_released(tmp_path / "model.ckpt", tmp_path / "tokenizer.pth", SMALL)
+    network = read([tmp_path / "model.ckpt", tmp_path / "tokenizer.pth"], SMALL)
     assert not network.training
     state, released = network.state_dict(), model()
     query, key, value = (state[f"vit.blocks.1.self_attention.{name}.weight"] for name in ("query", "key", "value"))
@@ -57,7 +57,7 @@ def test_both_files_become_one_network(tmp_path: Path) -> None:
 @torch.no_grad()
 def test_hmr2_has_no_tokenizer(tmp_path: Path) -> None:
     torch.save({"state_dict": model(HMR2) | {"discriminator.bias": torch.zeros(1)}}, tmp_path / "model.ckpt")
-    network = load_released(tmp_path / "model.ckpt", None, HMR2)
+    network = read([tmp_path / "model.ckpt"], HMR2)
     assert network(image())["R"].shape == (2, 24, 3, 3)
 
 
@@ -80,5 +80,5 @@ def test_missing_tokenizer_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(MocapError, match=r"none for 'head\.pose\.tokenizer\.codebook'"):
         import_network(model(), None, SMALL, "test")
     torch.save({"state_dict": model()}, tmp_path / "model.ckpt")
-    with pytest.raises(MocapError, match="expected a checkpoint with 'hparams', found state_dict"):
-        load_released(tmp_path / "model.ckpt", tmp_path / "model.ckpt", SMALL)
+    with pytest.raises(MocapError, match=r"expected TokenHMR's tokenizer\.pth.* found .*model\.ckpt with state_dict"):
+        read([tmp_path / "model.ckpt"], SMALL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,32 +13,32 @@ from mocap.errors import MocapError
 from mocap.models.checkpoints import read_file, renamed
 from mocap.models.tokenhmr import HEAD, RELEASED, RULES, TokenHmr, TokenHmrConfig
 from mocap.models.tokenizer import TokenizerConfig
+from mocap.models.tokenizer_checkpoint import tokenizer_config, tokenizer_keys
 from mocap.models.weights import load_weights
-from training.checkpoints import tokenizer_config, tokenizer_keys
 
 # HMR2.0's own release; the copy in TokenHMR's repository reads its vectors as rows.
 HMR2 = TokenHmrConfig(head=replace(HEAD, tokenizer=None, rotation_6d="columns"))
 _TOKENIZER = "head.pose.tokenizer."
 
 
-def load_released(model: Path, tokenizer: Path | None, config: TokenHmrConfig = RELEASED) -> TokenHmr:
-    """The network of a released checkpoint, in evaluation mode.
+def read(files: Sequence[Path], config: TokenHmrConfig = RELEASED) -> TokenHmr:
+    """The network of released files, in evaluation mode.
 
     Args:
-        model: ``tokenhmr_model.ckpt``, or HMR2.0's with the configuration :data:`HMR2`.
-        tokenizer: ``tokenizer.pth``, which the model's file does not hold; it says the tokenizer's sizes. None: the
-            configuration has no tokenizer.
+        files: ``tokenhmr_model.ckpt``, or HMR2.0's with the configuration :data:`HMR2`; and ``tokenizer.pth``, which
+            the model's file does not hold and which says the tokenizer's sizes, unless the configuration has none.
 
     Raises:
-        MocapError: a file is not that, or does not fit the configuration (says both sizes).
+        MocapError: a file is missing, is not that, or does not fit the configuration (says both sizes).
     """
-    weights = _entry(read_file(model), "state_dict", model)
-    if tokenizer is None:
-        return import_network(weights, None, config, str(model))
-    file = read_file(tokenizer)
-    sizes = tokenizer_config(_entry(_entry(file, "hparams", tokenizer), "ARCH", tokenizer))
-    config = replace(config, head=replace(config.head, tokenizer=sizes))
-    return import_network(weights, _entry(file, "net", tokenizer), config, f"{model} and {tokenizer}")
+    found = {path: read_file(path) for path in files}
+    source = " and ".join(map(str, files))
+    weights = _entry(found, "state_dict", "tokenhmr_model.ckpt", source)
+    if config.head.tokenizer is None:
+        return import_network(weights, None, config, source)
+    sizes = _entry(found, "hparams", "tokenizer.pth, with the settings", source).get("ARCH", {})
+    config = replace(config, head=replace(config.head, tokenizer=tokenizer_config(sizes)))
+    return import_network(weights, _entry(found, "net", "tokenizer.pth", source), config, source)
 
 
 def import_network(
@@ -65,8 +65,9 @@ def pose_decoder(net: Mapping[str, Tensor], config: TokenizerConfig) -> dict[str
     return {key.removeprefix("quantizer."): value for key, value in ours.items() if not key.startswith("encoder.")}
 
 
-def _entry(file: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
-    found = file.get(name)
-    if not isinstance(found, Mapping):
-        raise MocapError(f"{path}: expected a checkpoint with '{name}', found {', '.join(sorted(map(str, file)))}")
-    return found
+def _entry(files: Mapping[Path, Mapping[str, Any]], name: str, what: str, source: str) -> Mapping[str, Any]:
+    for file in files.values():
+        if isinstance(file.get(name), Mapping) and (name != "state_dict" or "net" not in file):
+            return dict(file[name])
+    there = sorted({str(key) for file in files.values() for key in file})
+    raise MocapError(f"expected TokenHMR's {what} ('{name}'), found {source} with {', '.join(there[:8])}")

@@ -1,0 +1,286 @@
+"""Published systems in the live loop: released checkpoints become one file each, and that a regressor.
+
+    import_checkpoint("tokenhmr", [Path("tokenhmr_model.ckpt"), Path("tokenizer.pth")])
+    regressor = load_regressor("tokenhmr")  # mocap live --regressor tokenhmr
+
+Imported files lie in the user's data directory (``MOCAP_CHECKPOINTS`` names another): weights as safetensors, and a
+JSON sidecar with what they are and where they come from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+import torch
+from torch import Tensor, nn
+
+import engines
+from mocap.body.limb_lengths import betas_from_lengths, limb_lengths
+from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, Skeleton, load_skeleton
+from mocap.body.smpl_file import read_smpl
+from mocap.errors import MocapError
+from mocap.models import independent_tokens, tokenhmr_checkpoint
+from mocap.models.checkpoints import read_file
+from mocap.models.image_regressor import ImageRegressor
+from mocap.models.independent_tokens import IndependentTokens, IndependentTokensConfig, Tokens
+from mocap.models.tokenhmr import TokenHmr, TokenHmrConfig
+from mocap.models.weights import load_weights
+from mocap.types import Array
+
+FOLDER = "MOCAP_CHECKPOINTS"
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's RGB
+_SKELETON = ("smpl.joints", "smpl.directions")  # of the licensed body, in an imported file
+
+
+class Upright(nn.Module):
+    """Takes crops as the loop cuts them, (B, S, S, 3) in [0, 1]."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(_MEAN), persistent=False)
+        self.register_buffer("deviation", torch.tensor(_DEVIATION), persistent=False)
+
+    def picture(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S), less ImageNet's mean and over its deviation."""
+        return ((image - self.mean) / self.deviation).permute(0, 3, 1, 2)
+
+
+class LivePose(Upright):
+    """A network that gives ``R`` and ``betas`` of a picture."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        found = self.network(self.picture(image))
+        return {"R": found["R"], "betas": found["betas"]}
+
+
+class LiveClip(Upright):
+    """Independent tokens: a new frame, with the tokens of the frames before it."""
+
+    network: IndependentTokens
+
+    def forward(self, image: Tensor, past: Tensor, known: Tensor) -> dict[str, Tensor]:
+        """With past tokens (B, T - 1, 24, D), oldest first; this frame's stand in where ``known`` (B, T - 1) is 0."""
+        seen = self.network.encode(self.picture(image)[:, None])
+        before = torch.where(known[..., None, None] > 0, past, seen.joints)
+        found = self.network.decode(Tokens(torch.cat([before, seen.joints], 1), seen.shape, seen.camera))
+        return {"R": found["R"][:, -1], "betas": found["betas"][:, -1], "tokens": seen.joints[:, 0]}
+
+
+@dataclass(frozen=True)
+class System:
+    """What sets one system apart."""
+
+    files: str  # that a user brings, in words
+    config: type
+    build: Callable[[Any], nn.Module]
+    read: Callable[..., nn.Module]  # released files, and perhaps a configuration -> the network
+    live: Callable[[Any], nn.Module]
+    side: Callable[[Any], int]  # of the picture, px
+    margin: float = 1.2  # side of the crop over the box around the landmarks
+
+
+SYSTEMS: dict[str, System] = {
+    "tokenhmr": System(
+        files="tokenhmr_model.ckpt and tokenizer.pth",
+        config=TokenHmrConfig,
+        build=TokenHmr,
+        read=tokenhmr_checkpoint.read,
+        live=LivePose,
+        side=lambda config: int(config.side),
+    ),
+    "int": System(
+        files="the checkpoint (.pth.tar) with 'state_dict'",
+        config=IndependentTokensConfig,
+        build=IndependentTokens,
+        read=independent_tokens.read,
+        live=LiveClip,
+        side=lambda config: int(config.picture),
+        margin=1.1,
+    ),
+}
+
+
+def path_of(system: str) -> Path:
+    """Where an imported checkpoint lies when nobody says otherwise."""
+    given = os.environ.get(FOLDER)
+    folder = Path(given) if given else Path(platformdirs.user_data_dir("mocap", appauthor=False)) / "checkpoints"
+    return folder / f"{system}.safetensors"
+
+
+def import_checkpoint(
+    system: str, files: Sequence[Path], smpl: Path | None = None, out: Path | None = None, config: Any = None
+) -> Path:
+    """Reads released files, strictly, and writes ours.
+
+    Args:
+        system: One of :data:`SYSTEMS`.
+        files: What was released, in any order.
+        smpl: The licensed SMPL file, whose shape coefficients the system speaks of. Without it captured bodies have
+            the mean shape.
+        out: Where to; :func:`path_of` when not given.
+        config: Sizes of the network, where they are not the released ones.
+
+    Returns:
+        What was written.
+
+    Raises:
+        MocapError: there is no such system, a file is missing, is not that, or holds code or other tensors.
+    """
+    known = _known(system)
+    network = known.read(files) if config is None else known.read(files, config)
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    if smpl is not None:
+        body = read_smpl(smpl)
+        arrays = (body.J_regressor @ body.v_template, np.tensordot(body.J_regressor, body.shapedirs, 1))
+        weights |= {name: torch.from_numpy(array).float() for name, array in zip(_SKELETON, arrays, strict=True)}
+    path = out or path_of(system)
+    _write(path, system, dataclasses.asdict(network.config), weights, [*files, *([smpl] if smpl else [])])  # type: ignore[call-overload]
+    return path
+
+
+def load_network(system: str, path: Path | None = None) -> tuple[nn.Module, dict[str, Any], Skeleton | None]:
+    """What was imported: the network, its sidecar, and SMPL's skeleton where the body was there.
+
+    Raises:
+        MocapError: it was not imported, or the file is another.
+    """
+    path = path or path_of(system)
+    about = _about(system, path)
+    weights = read_file(path)
+    known = _known(system)
+    network = known.build(from_dict(known.config, about["config"]))
+    joints, directions = (weights.pop(name, None) for name in _SKELETON)
+    load_weights(network, weights, str(path))
+    skeleton = None if joints is None or directions is None else Skeleton(joints.numpy(), directions.numpy())
+    return network.eval(), about, skeleton
+
+
+def as_network(system: str, max_people: int = 1, path: Path | None = None) -> engines.Network:
+    """An imported system as the engines want it."""
+    path = path or path_of(system)
+    about, known = _about(system, path), _known(system)
+    config = from_dict(known.config, about["config"])
+    side = known.side(config)
+    inputs, outputs = {"image": engines.TensorSpec((side, side, 3))}, ("R", "betas")
+    if known.live is LiveClip:
+        frames = (config.frames or 1) - 1
+        inputs |= {
+            "past": engines.TensorSpec((frames, NUM_JOINTS, config.width)),
+            "known": engines.TensorSpec((frames,)),
+        }
+        outputs = (*outputs, "tokens")  # type: ignore[assignment]
+
+    def trial() -> engines.Trial:
+        from mocap.models import parity  # a video decoder: only to build
+
+        given = {"image": parity.squares(side, known.margin)}
+        more = {name: np.zeros((len(given["image"]), *spec.shape), np.float32) for name, spec in inputs.items()}
+        return engines.Trial({**more, **given}, parity.joint_errors, parity.LIMIT_MM)
+
+    return engines.Network(
+        name=system,
+        build=lambda: known.live(load_network(system, path)[0]).eval(),
+        spec=engines.EngineSpec(inputs, outputs, max_people),
+        weights_key=about["sha256"] + _code(),
+        trial=trial,
+    )
+
+
+def load_regressor(
+    system: str, engine: str = "auto", max_people: int = 1, path: Path | None = None, cache_dir: Path | None = None
+) -> ImageRegressor:
+    """An imported system in the live loop.
+
+    Raises:
+        MocapError: it was not imported.
+        engines.EngineError: the engine is not there or cannot be built.
+    """
+    compiled = engines.compile(as_network(system, max_people, path), engine, cache_dir=cache_dir)
+    *_, skeleton = load_network(system, path)
+    return ImageRegressor(compiled, _known(system).margin, shape=functools.partial(shape_of, skeleton))
+
+
+def shape_of(skeleton: Skeleton | None, betas: Array) -> Array:
+    """SMPL's betas (B, 10) as the open body's: those of the body with the same limb lengths; the mean body's without
+    SMPL's skeleton."""
+    if skeleton is None:
+        return np.zeros((len(betas), NUM_BETAS), np.float32)
+    finite = np.isfinite(betas).all(1, keepdims=True)
+    lengths = limb_lengths(skeleton.rest_joints(np.where(finite, betas, 0)))
+    return np.where(finite, betas_from_lengths(load_skeleton(), lengths), np.nan).astype(np.float32)
+
+
+def from_dict(cls: type, values: Mapping[str, Any]) -> Any:
+    """What ``dataclasses.asdict`` made of a configuration, as one again, whatever lies in it."""
+    hints, made = typing.get_type_hints(cls), {}
+    for name, value in values.items():
+        kinds = [kind for kind in (typing.get_args(hints[name]) or [hints[name]]) if dataclasses.is_dataclass(kind)]
+        if kinds and isinstance(value, Mapping):
+            value = from_dict(typing.cast(type, kinds[0]), value)
+        made[name] = tuple(value) if isinstance(value, list) else value
+    return cls(**made)
+
+
+def _known(system: str) -> System:
+    if system not in SYSTEMS:
+        raise MocapError(f"expected a system of {', '.join(SYSTEMS)}; found '{system}'")
+    return SYSTEMS[system]
+
+
+def _write(
+    path: Path, system: str, config: Mapping[str, Any], weights: Mapping[str, Tensor], sources: Sequence[Path]
+) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    save_file(dict(weights), part)
+    about = {"system": system, "config": config, "files": [source.name for source in sources], "sha256": _sha256(part)}
+    path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def _about(system: str, path: Path) -> dict[str, Any]:
+    """The sidecar of an imported file."""
+    _known(system)
+    try:
+        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        found = about["system"], about["config"], about["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MocapError(
+            f"expected {system}'s imported checkpoint {path}, found none; you bring {SYSTEMS[system].files}: "
+            f"mocap import-checkpoint FILE... --system {system}"
+        ) from error
+    if found[0] != system:
+        raise MocapError(f"{path}: expected a checkpoint of {system}, found one of {found[0]}")
+    return typing.cast("dict[str, Any]", about)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(2**22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@functools.cache
+def _code() -> str:
+    """Hash of the code of all networks."""
+    here = Path(__file__).parent
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))).hexdigest()

@@ -1,0 +1,139 @@
+"""Released files of small random networks, imported and in the live loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engines.export import export
+from mocap.assets import asset_path
+from mocap.body.limb_lengths import limb_lengths
+from mocap.body.skeleton import load_skeleton
+from mocap.config import CaptureConfig
+from mocap.errors import MocapError
+from mocap.models import published
+from mocap.models.independent_tokens import IndependentTokensConfig
+from mocap.pipeline import Pipeline
+from mocap.sources.video import VideoFile
+from mocap.types import Frame
+from tests.models import test_independent_tokens, test_tokenhmr_checkpoint
+from tests.models.small_capture import CAMERA, person
+from tests.models.small_tokenhmr import SMALL as TOKENHMR
+
+INT = IndependentTokensConfig(
+    picture=32, backbone=None, width=48, depth=1, heads=4, hidden=24, temporal_depth=1, temporal_heads=4, frames=3
+)
+CONFIGS: dict[str, Any] = {"tokenhmr": TOKENHMR, "int": INT}
+
+
+def released(system: str, folder: Path) -> list[Path]:
+    """What its authors would publish."""
+    if system == "int":
+        torch.save({"state_dict": test_independent_tokens.released(INT), "epoch": 9}, folder / "int.pth.tar")
+        return [folder / "int.pth.tar"]
+    torch.save({"state_dict": test_tokenhmr_checkpoint.model(), "epoch": 3}, folder / "model.ckpt")
+    arch = {"net": test_tokenhmr_checkpoint.tokenizer()[1], "hparams": {"ARCH": test_tokenhmr_checkpoint.ARCH}}
+    torch.save(arch, folder / "tokenizer.pth")
+    return [folder / "tokenizer.pth", folder / "model.ckpt"]
+
+
+@pytest.fixture
+def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Imports a system, with the open body as if it were SMPL's file."""
+    monkeypatch.setenv(published.FOLDER, str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("MOCAP_ENGINE_CACHE", str(tmp_path / "engines"))
+    body = asset_path("open_body.npz")
+    return lambda system: published.import_checkpoint(system, released(system, tmp_path), body, config=CONFIGS[system])
+
+
+@pytest.mark.parametrize("system", published.SYSTEMS)
+def test_what_is_imported_is_what_was_released(system: str, imported: Callable[[str], Path], tmp_path: Path) -> None:
+    path = imported(system)
+    assert path == published.path_of(system)
+    network, about, skeleton = published.load_network(system)
+    expected = published.SYSTEMS[system].read(released(system, tmp_path), CONFIGS[system])
+    assert network.config == expected.config
+    for name, tensor in expected.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], tensor)
+    assert about["files"][-1] == "open_body.npz"
+    assert skeleton is not None
+    np.testing.assert_allclose(skeleton.mean, load_skeleton().mean, atol=1e-3)
+
+
+@pytest.mark.parametrize("system", published.SYSTEMS)
+def test_it_runs_frame_by_frame_and_nobody_changes_another(system: str, imported: Callable[[str], Path]) -> None:
+    imported(system)
+    alone, together = (published.load_regressor(system, "eager", 2) for _ in range(2))
+    rng = np.random.default_rng(0)
+    for index in range(20):
+        frame = Frame(index, index / 30, rng.integers(0, 255, (720, 1280, 3), np.uint8))
+        (one,) = alone(frame, [person(0)], CAMERA)
+        other, same = together(frame, [replace(person(1), track_id=4), person(0)], CAMERA)
+        np.testing.assert_allclose(same.R_parent_joint, one.R_parent_joint, atol=1e-5)
+        assert np.abs(other.R_parent_joint - one.R_parent_joint).max() > 1e-3
+    R = one.R_parent_joint
+    assert np.allclose(R @ R.swapaxes(1, 2), np.eye(3), atol=1e-4)
+    assert np.abs(one.betas).max() > 1e-3
+
+
+@pytest.mark.parametrize("system", published.SYSTEMS)
+def test_its_graph_is_whole_and_static(system: str, imported: Callable[[str], Path]) -> None:
+    imported(system)
+    network = published.as_network(system, 2)
+    program = export(network.build(), network.spec, 2, strict=True)
+    assert not program.range_constraints
+
+
+@pytest.mark.parametrize("system", published.SYSTEMS)
+def test_the_whole_path_runs(system: str, imported: Callable[[str], Path]) -> None:
+    """From the video's frames to placed poses, with random weights, by the engine that ``auto`` takes."""
+    imported(system)
+    pipeline = Pipeline(CaptureConfig(regressor=system))  # type: ignore[arg-type]
+    with VideoFile(asset_path("demo.mp4")) as video:
+        frames = [video.read() for _ in range(6)]
+    results = [pipeline(frame, 0.0)[0][1] for frame in frames if frame is not None]
+    assert len(results[-1].poses) == 1
+    assert all(np.isfinite(pose.p_world_joint).all() for result in results for pose in result.poses)
+
+
+def test_shapes_keep_their_limb_lengths() -> None:
+    """From the open body to itself, as SMPL's betas would become the open body's."""
+    skeleton, betas = load_skeleton(), np.random.default_rng(0).normal(0, 0.8, (5, 10))
+    found = published.shape_of(skeleton, betas)
+    off_m = limb_lengths(skeleton.rest_joints(found)) - limb_lengths(skeleton.rest_joints(betas))
+    assert np.abs(off_m).max() < 0.01
+    assert np.isnan(published.shape_of(skeleton, np.full((1, 10), np.nan))).all()
+    assert not published.shape_of(None, betas).any()
+
+
+class Hostile:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.marker),)
+
+
+def test_bad_files_are_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(published.FOLDER, str(tmp_path))
+    with pytest.raises(MocapError, match="mocap import-checkpoint FILE... --system tokenhmr"):
+        published.load_regressor("tokenhmr")
+    with pytest.raises(MocapError, match="expected a system of tokenhmr, int; found 'hmr'"):
+        published.import_checkpoint("hmr", [])
+    with pytest.raises(MocapError, match="found no file"):
+        published.import_checkpoint("int", [tmp_path / "nowhere.pth"])
+    marker = tmp_path / "it ran"
+    torch.save({"state_dict": Hostile(marker)}, tmp_path / "hostile.pth")
+    with pytest.raises(MocapError, match="tensors and settings only, found code"):
+        published.import_checkpoint("int", [tmp_path / "hostile.pth"])
+    assert not marker.exists()
+    published.import_checkpoint("int", released("int", tmp_path), config=INT, out=published.path_of("tokenhmr"))
+    with pytest.raises(MocapError, match="expected a checkpoint of tokenhmr, found one of int"):
+        published.load_regressor("tokenhmr")
