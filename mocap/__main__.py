@@ -59,7 +59,7 @@ A capture builds what it needs by itself, once; this is for doing so beforehand,
   mocap engines build --backend tensorrt --verify
   mocap engines bench --backend openvino onnxruntime --batch 1
 """
-IMPORT = """Take a published network's checkpoint into your captures (docs/published.md says what you bring, and its licences).
+IMPORT = """Take a published network into your captures. docs/published.md says what you bring, and its licences.
 
   mocap import-checkpoint tokenhmr_model.ckpt tokenizer.pth --system tokenhmr --smpl SMPL_NEUTRAL.pkl
   mocap live --regressor tokenhmr

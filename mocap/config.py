@@ -96,8 +96,8 @@ class CaptureConfig(CameraConfig, PeopleConfig, MotionConfig):
 
     regressor: RegressorName = option(
         "tokens",
-        "what gives SMPL rotations: tokens, a network on landmarks (docs/capture.md); kinematic, a solver; or a published "
-        "network on pictures whose checkpoint you bring (docs/published.md)",
+        "what gives SMPL rotations: tokens, a network on landmarks (docs/capture.md); kinematic, a solver; or a "
+        "published network whose checkpoint you bring (docs/published.md)",
     )
     engine: EngineName = option("auto", "what runs the networks; auto takes the fastest that is there")
     osc: OscConfig = field(default_factory=OscConfig)

@@ -123,7 +123,7 @@ class Hostile:
 
 def test_bad_files_are_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(published.FOLDER, str(tmp_path))
-    with pytest.raises(MocapError, match="mocap import-checkpoint FILE... --system tokenhmr"):
+    with pytest.raises(MocapError, match=r"mocap import-checkpoint FILE\.\.\. --system tokenhmr"):
         published.load_regressor("tokenhmr")
     with pytest.raises(MocapError, match="expected a system of tokenhmr, int; found 'hmr'"):
         published.import_checkpoint("hmr", [])
