@@ -75,7 +75,7 @@ def _network(vector: Vector) -> PostoMetro:
     side = patches.shape[2]
     backbone = nn.Sequential(nn.Conv2d(patches.shape[1], patches.shape[0], side, side), nn.ReLU())
     network = PostoMetro(config, backbone, neighbours, vector.inputs["sampler_U"])
-    load_weights(network, renamed(weights, RULES), vector.label)
+    load_weights(network, weights, vector.label)
     return network.eval()
 
 
