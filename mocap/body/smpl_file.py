@@ -21,6 +21,7 @@ from scipy.sparse import coo_matrix, csc_matrix, csr_matrix
 
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, PARENTS
 from mocap.errors import MocapError
+from mocap.pickles import ArrayUnpickler, read_npy
 
 Float32 = NDArray[np.float32]
 
@@ -100,30 +101,22 @@ class _Inert:
         self.state = {str(k): v for part in parts if isinstance(part, dict) for k, v in part.items()}
 
 
-class _SmplUnpickler(pickle.Unpickler):
-    """Resolves the few names that SMPL's pickles need; everything else raises."""
+class _SmplUnpickler(ArrayUnpickler):
+    """Resolves, besides arrays, the few names that SMPL's pickles need."""
 
     def __init__(self, file: IO[bytes], name: Path) -> None:
-        super().__init__(file, encoding="latin1")  # what Python 2 wrote as str becomes str, byte for byte
-        self._name = name
+        super().__init__(file, name, "Do not open this file; get SMPL again from https://smpl.is.tue.mpg.de.")
         self._standins: dict[str, type[_Inert]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        package = module.split(".")[0]
-        module = module.replace("numpy._core", "numpy.core")  # NumPy 2's name
-        if (array := _NUMPY.get((module, name))) is not None:
-            return array
-        if package == "chumpy" or module == "scipy.sparse" or module.startswith("scipy.sparse."):
-            # Classes and functions of this load alone: a pickle may write attributes onto what it names.
+        if module.split(".")[0] == "chumpy" or module == "scipy.sparse" or module.startswith("scipy.sparse."):
+            # Classes of this load alone: a pickle may write attributes onto what it names.
             return self._standins.setdefault(name, type(name, (_Inert,), {}))
-        if (helper := _HELPERS.get((module, name))) is not None:
-            return lambda *args: helper(*args)
+        if name == "_reconstructor" and module in ("copy_reg", "copyreg"):
+            return lambda *args: _reconstructor(*args)
         if name == "object" and module in ("__builtin__", "builtins"):
             return object
-        raise MocapError(
-            f"{self._name}: expected a pickle of arrays only, found one that names {module}.{name}. "
-            "Do not open this file; get SMPL again from https://smpl.is.tue.mpg.de."
-        )
+        return super().find_class(module, name)
 
 
 def _reconstructor(cls: type, base: type, state: object) -> object:
@@ -131,28 +124,6 @@ def _reconstructor(cls: type, base: type, state: object) -> object:
     if not (isinstance(cls, type) and issubclass(cls, _Inert)):
         raise pickle.UnpicklingError(f"unexpected object of {cls}")
     return cls()
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes in protocol 2."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"unexpected encoding {encoding}")
-    return text.encode("latin1")
-
-
-_core: Any = np.core
-_NUMPY: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _core.multiarray._reconstruct,
-    ("numpy.core.multiarray", "scalar"): _core.multiarray.scalar,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-}
-_HELPERS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy.core.numeric", "_frombuffer"): _core.numeric._frombuffer,
-    ("copy_reg", "_reconstructor"): _reconstructor,
-    ("copyreg", "_reconstructor"): _reconstructor,
-    ("_codecs", "encode"): _encode,
-}
 
 
 def _unpickle(file: IO[bytes], path: Path) -> Any:
@@ -166,18 +137,8 @@ def _read_npz(file: IO[bytes], path: Path) -> dict[str, Any]:
         for key in KEYS:
             if f"{key}.npy" in archive.namelist():
                 with archive.open(f"{key}.npy") as entry:
-                    fields[key] = _read_npy(entry, path)
+                    fields[key] = read_npy(entry, lambda file: _unpickle(file, path))
     return fields
-
-
-def _read_npy(entry: IO[bytes], path: Path) -> Any:
-    version = np.lib.format.read_magic(entry)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    _, _, dtype = read(entry)
-    if dtype.hasobject:
-        return _unpickle(entry, path)
-    entry.seek(0)
-    return np.lib.format.read_array(entry, allow_pickle=False)
 
 
 _SPARSE: dict[str, Callable[..., Any]] = {"csc_matrix": csc_matrix, "csr_matrix": csr_matrix}

@@ -14,8 +14,9 @@ import pytest
 from scipy.sparse import coo_matrix, csc_matrix, csr_matrix
 
 from mocap.body.skeleton import PARENTS
-from mocap.body.smpl_file import _encode, find_smpl, read_smpl
+from mocap.body.smpl_file import find_smpl, read_smpl
 from mocap.errors import MocapError
+from mocap.pickles import encode
 from tests.body.small_body import Fields, python2_pickle, random_body
 
 
@@ -176,7 +177,7 @@ def test_a_pickle_cannot_change_what_the_next_one_meets(tmp_path: Path, named: b
     (tmp_path / "spoil.pkl").write_bytes(b"\x80\x02" + named + b"N}U\x0c__setstate__Ns\x86b0}.")
     with pytest.raises(MocapError, match=r"found no v_template|could not read"):
         read_smpl(tmp_path / "spoil.pkl")
-    assert not hasattr(_encode, "__setstate__")
+    assert not hasattr(encode, "__setstate__")
     (tmp_path / "good.pkl").write_bytes(with_sparse(csc_matrix)(random_body()))
     assert read_smpl(tmp_path / "good.pkl").J_regressor.shape == (24, 60)
 

@@ -1,0 +1,108 @@
+"""Reads pickles of arrays, and arrays that are pickles, without trusting the file.
+
+A pickle can call anything that it can name. Here it can name NumPy's array constructors and what a subclass adds;
+everything else is an error before it runs.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from mocap.errors import MocapError
+
+ADVICE = "Do not open this file; get it again from where it was published."
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Gives arrays, NumPy's scalars and plain containers.
+
+    Args:
+        advice: What the user is told to do about a file that names something else.
+    """
+
+    def __init__(self, file: Any, name: Path, advice: str = ADVICE) -> None:
+        super().__init__(file, encoding="latin1")  # what Python 2 wrote as str becomes str, byte for byte
+        self._name, self._advice = name, advice
+
+    def find_class(self, module: str, name: str) -> Any:
+        module = module.replace("numpy._core", "numpy.core")  # NumPy 2's name
+        if (array := _NUMPY.get((module, name))) is not None:
+            return array
+        if (helper := _HELPERS.get((module, name))) is not None:
+            # A function of this load alone: a pickle may write attributes onto what it names.
+            return lambda *args: helper(*args)
+        raise MocapError(
+            f"{self._name}: expected a pickle of arrays only, found one that names {module}.{name}. {self._advice}"
+        )
+
+
+def encode(text: str, encoding: str) -> bytes:
+    """How Python 3 writes bytes in protocol 2."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"unexpected encoding {encoding}")
+    return text.encode("latin1")
+
+
+_core: Any = np.core
+_NUMPY: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _core.multiarray._reconstruct,
+    ("numpy.core.multiarray", "scalar"): _core.multiarray.scalar,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+_HELPERS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy.core.numeric", "_frombuffer"): _core.numeric._frombuffer,
+    ("_codecs", "encode"): encode,
+}
+
+
+def read_pickle(file: IO[bytes], name: Path) -> Any:
+    """What a pickle of arrays and plain containers holds.
+
+    Raises:
+        MocapError: it names anything else, or is no pickle.
+    """
+    try:
+        return ArrayUnpickler(file, name).load()
+    except MocapError:
+        raise
+    except Exception as error:  # a broken pickle fails in ways without number
+        raise MocapError(f"{name}: expected a pickle of arrays, could not read it ({error})") from error
+
+
+def read_npy(entry: IO[bytes], unpickle: Callable[[IO[bytes]], Any]) -> Any:
+    """One ``.npy`` entry of an open archive; one that holds Python objects goes through ``unpickle``."""
+    version = np.lib.format.read_magic(entry)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    _, _, dtype = read(entry)
+    if dtype.hasobject:
+        return unpickle(entry)
+    entry.seek(0)
+    return np.lib.format.read_array(entry, allow_pickle=False)
+
+
+def read_npz(path: Path) -> dict[str, Any]:
+    """All arrays of an ``.npz``; those of Python objects are unpickled as ``read_pickle`` does.
+
+    Raises:
+        MocapError: there is no such file, it is no npz, or it holds a pickle that names more than arrays.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            return {name[:-4]: _entry(archive, name, path) for name in names}
+    except MocapError:
+        raise
+    except Exception as error:  # zipfile, NumPy and zlib each have errors of their own
+        raise MocapError(f"{path}: expected an npz file, could not read it ({error})") from error
+
+
+def _entry(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
+    with archive.open(name) as entry:
+        return read_npy(entry, lambda file: read_pickle(file, path / name))

@@ -1,0 +1,1 @@
+"""Readers of published data with pictures: every format gives the same ``Sample``."""
