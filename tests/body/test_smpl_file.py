@@ -18,6 +18,7 @@ from mocap.body.smpl_file import find_smpl, read_smpl
 from mocap.errors import MocapError
 from mocap.pickles import encode
 from tests.body.small_body import Fields, python2_pickle, random_body
+from tests.hostile_pickles import Hostile, payloads
 
 
 def python3_pickle(fields: dict[str, Any], protocol: int = 4) -> bytes:
@@ -101,34 +102,6 @@ def test_a_wrong_gender_raises(tmp_path: Path, gender: str) -> None:
     for path in (tmp_path, tmp_path / "SMPL_FEMALE.npz"):
         with pytest.raises(MocapError, match=f"expected a gender of neutral, male, female; found '{gender}'"):
             read_smpl(path, gender)
-
-
-class Hostile:
-    """Unpickled by the plain pickle, this makes a file."""
-
-    def __init__(self, function: Callable[..., Any], *args: object) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> Any:
-        return self.call
-
-
-def payloads(mark: Path) -> dict[str, bytes]:
-    command = f"touch {mark}"
-    named = {
-        "dotted numpy": b"cnumpy\ncore.multiarray.os.system\n",
-        "numpy gadget": b"cnumpy.testing._private.utils\nrunstring\n",
-        "builtins": b"c__builtin__\neval\n",
-        "numpy.load": b"cnumpy\nload\n",
-        "reconstructor": b"ccopy_reg\n_reconstructor\nccopy_reg\n__newobj__\nc__builtin__\nobject\nN\x87R",
-    }
-    argument = b"U" + bytes([len(command)]) + command.encode() + b"\x85R."
-    return {
-        "os.system": pickle.dumps({"v_template": Hostile(os.system, command)}),
-        "eval": pickle.dumps(Hostile(eval, f"open({str(mark)!r}, 'w')")),
-        "protocol 0": pickle.dumps(Hostile(os.system, command), 0),
-        **{key: b"\x80\x02" + name + argument for key, name in named.items()},
-    }
 
 
 @pytest.mark.parametrize("kind", payloads(Path("x")))

@@ -97,8 +97,8 @@ def _read(path: Path) -> Fields:
         return Fields(path, loadmat(path))
     except NotImplementedError as error:  # what SciPy says to HDF5
         raise MocapError(
-            f"{path}: expected a MATLAB file up to version 7, found version 7.3 (HDF5), which needs h5py, no dependency "
-            f"of this project. Load it in MATLAB or Octave and save it with: save('-v7', '{path.name}')"
+            f"{path}: expected a MATLAB file up to version 7, found version 7.3 (HDF5), which needs h5py, and that "
+            f"is no dependency here. Load it in MATLAB or Octave and save it with: save('-v7', '{path.name}')"
         ) from error
     except Exception as error:  # SciPy has many errors for broken files
         raise MocapError(f"{path}: expected a MATLAB file, could not read it ({error})") from error
