@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -87,22 +87,38 @@ def read_npy(entry: IO[bytes], unpickle: Callable[[IO[bytes]], Any]) -> Any:
     return np.lib.format.read_array(entry, allow_pickle=False)
 
 
-def read_npz(path: Path) -> dict[str, Any]:
-    """All arrays of an ``.npz``; those of Python objects are unpickled as ``read_pickle`` does.
+class NpzArrays(Mapping[str, Any]):
+    """The arrays of an ``.npz``, each read when it is asked for; those of Python objects as ``read_pickle`` does.
 
     Raises:
-        MocapError: there is no such file, it is no npz, or it holds a pickle that names more than arrays.
+        MocapError: there is no such file or it is no npz; from a look-up: an array is broken, or a pickle that names
+            more than arrays.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".npy")]
-            return {name[:-4]: _entry(archive, name, path) for name in names}
-    except MocapError:
-        raise
-    except Exception as error:  # zipfile, NumPy and zlib each have errors of their own
-        raise MocapError(f"{path}: expected an npz file, could not read it ({error})") from error
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            with zipfile.ZipFile(path) as archive:
+                self._names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
+        except (OSError, zipfile.BadZipFile) as error:
+            raise MocapError(f"{path}: expected an npz file, could not read it ({error})") from error
 
-def _entry(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
-    with archive.open(name) as entry:
-        return read_npy(entry, lambda file: read_pickle(file, path / name))
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        try:
+            with zipfile.ZipFile(self._path) as archive, archive.open(f"{name}.npy") as entry:
+                return read_npy(entry, lambda file: read_pickle(file, self._path / name))
+        except MocapError:
+            raise
+        except Exception as error:  # zipfile, NumPy and zlib each have errors of their own
+            raise MocapError(f"{self._path}: expected an array in {name}, could not read it ({error})") from error
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mocap.errors import MocapError
-from mocap.pickles import read_npz
+from mocap.pickles import NpzArrays
 from training.datasets.images.fields import Fields, told
 from training.datasets.images.find import data_set
 from training.datasets.images.joint_sets import JOINT_SETS
@@ -31,7 +31,9 @@ def read_labels(path: Path, dataset: str, pictures: Path) -> Table:
     Raises:
         MocapError: no such file, a field that is missing or of another shape, or a file of another kind.
     """
-    fields = Fields(path, _read(path))
+    if not path.is_file():
+        raise MocapError(f"{path}: expected a file of labels, found none; docs/published_data.md says what to get")
+    fields = Fields(path, NpzArrays(path))
     if "gtkps" in fields:
         return _bedlam(fields, dataset, pictures)
     if "body_pose" in fields or "body_keypoints_2d" in fields:
@@ -42,12 +44,6 @@ def read_labels(path: Path, dataset: str, pictures: Path) -> Table:
         f"{path}: expected labels with gtkps (BEDLAM), body_pose (4D-Humans, TokenHMR), or one of pose_cam, pose, "
         f"root_orient, part, S (SPIN, CLIFF, VQ-HPS); found {', '.join(fields.values)[:300] or 'no fields'}"
     )
-
-
-def _read(path: Path) -> dict[str, object]:
-    if not path.is_file():
-        raise MocapError(f"{path}: expected a file of labels, found none; docs/published_data.md says what to get")
-    return read_npz(path)
 
 
 def _evaluation(fields: Fields, dataset: str, pictures: Path) -> Table:

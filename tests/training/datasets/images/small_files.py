@@ -54,5 +54,5 @@ def _python2(value: Any) -> bytes:
         return b"](" + b"".join(_python2(item) for item in value) + b"e"
     if isinstance(value, str):
         return _text(value)
-    assert isinstance(value, np.ndarray) and value.shape, value
+    assert isinstance(value, np.ndarray)
     return _array(value)

@@ -22,7 +22,8 @@ N = 6
 
 def database(**changes: Any) -> dict[str, Any]:
     fields = {
-        "vid_name": np.array(["b", "b", "a", "b", "a", "a"]), "frame_id": np.array([f"frame_{i:06d}" for i in range(N)]),
+        "vid_name": np.array(["b", "b", "a", "b", "a", "a"]),
+        "frame_id": np.array([f"frame_{i:06d}" for i in range(N)]),
         "img_name": np.array([f"3dpw/{i}.jpg" for i in range(N)]), "joints2D": RNG.uniform(0, 300, (N, 49, 3)),
         "joints3D": RNG.normal(size=(N, 49, 4)), "pose": random_pose(N), "shape": RNG.normal(size=(N, 10)),
         "bbox": RNG.uniform(100, 200, (N, 4)), "valid_i": np.array([1, 1, 1, 0, 1, 1]), "features": np.zeros((N, 2048)),
@@ -53,7 +54,8 @@ def test_every_way_that_joblib_writes_is_read_alike(tmp_path: Path, how: str) ->
     objects = np.array(["text", None, 3, np.arange(4)], dtype=object)
     shared = RNG.normal(size=(5, 3))
     value = {
-        "a": shared, "again": shared, "fortran": np.asfortranarray(RNG.normal(size=(4, 3, 2))), "text": np.array(["x", "yz"]),
+        "a": shared, "again": shared, "fortran": np.asfortranarray(RNG.normal(size=(4, 3, 2))),
+        "text": np.array(["x", "yz"]),
         "big end": np.arange(5, dtype=">i4"), "none": np.zeros((0, 3)), "number": np.float64(3), "objects": objects,
         "list": [np.arange(3), {"in": np.ones(2, bool)}], "tuple": (1, "b"), "zero": np.array(7.0),
     }  # fmt: skip

@@ -65,7 +65,7 @@ def test_poses_that_amass_never_has_are_not_used() -> None:
     """A prior of poses around rest: bent by 10° is probable, by 150° is not, except for the feet."""
     rng = np.random.default_rng(0)
     vectors = rng.normal(scale=0.15, size=(4000 * 21, 3))
-    prior = PosePrior.from_poses(Rotation.from_rotvec(vectors).as_matrix().reshape(4000, 21, 3, 3), bins=20)
+    prior = PosePrior.from_poses(Rotation.from_rotvec(vectors).as_matrix().reshape(4000, 21, 3, 3), bins=40)
     assert prior.is_probable(turned(18, 10))
     assert not prior.is_probable(turned(18, 150))
     assert prior.is_probable(turned(0, 170))  # the pelvis may point anywhere

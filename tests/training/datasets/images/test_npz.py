@@ -206,6 +206,16 @@ def test_bad_files(tmp_path: Path) -> None:
         read_labels(save_npz(tmp_path / "a.npz", spin()), "3pdw", tmp_path)
 
 
+def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
+    """Entries that no reader needs may be large, broken or hostile."""
+    path = save_npz(tmp_path / "a.npz", {**spin(), "extra": np.array({"a": 1}, object)})
+    replace_objects(path, "extra", b"not a pickle")
+    assert len(read_labels(path, "coco", tmp_path)) == N
+    replace_objects(path, "part", b"")
+    with pytest.raises(MocapError, match=r"a\.npz.*part"):
+        read_labels(path, "coco", tmp_path)
+
+
 def test_an_npz_cannot_run_code(tmp_path: Path) -> None:
     """NumPy would unpickle an entry of objects with allow_pickle=True, which the published loaders set."""
     mark = tmp_path / "mark"
@@ -213,17 +223,18 @@ def test_an_npz_cannot_run_code(tmp_path: Path) -> None:
         box = np.empty((), object)
         box[()] = 0
         path = save_npz(tmp_path / "a.npz", {**spin(), "gender": box})
-        _replace(path, content)
+        replace_objects(path, "gender", content)
         with pytest.raises(MocapError, match="expected"):
             read_labels(path, "coco", tmp_path)
         assert not mark.exists(), kind
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Puts a pickle in the place of the objects of gender.npy."""
+def replace_objects(path: Path, name: str, content: bytes) -> None:
+    """Puts this in the place of what follows the header of an array."""
     with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    header = entries["gender.npy"][: 10 + int.from_bytes(entries["gender.npy"][8:10], "little")]
+        entries = {entry: archive.read(entry) for entry in archive.namelist()}
+    old = entries[f"{name}.npy"]
+    entries[f"{name}.npy"] = old[: 10 + int.from_bytes(old[8:10], "little")] + content
     with zipfile.ZipFile(path, "w") as archive:
-        for name, old in entries.items():
-            archive.writestr(name, header + content if name == "gender.npy" else old)
+        for entry, array in entries.items():
+            archive.writestr(entry, array)
