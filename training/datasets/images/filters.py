@@ -1,4 +1,4 @@
-"""Which pseudo-labels TokenHMR trains on (section 5.1, as HMR2.0): bad points, shapes, poses and fits are left out."""
+"""Which pseudo-labels TokenHMR trains on (supplement, C.2; HMR2.0's): bad points, shapes, poses and fits are left out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SIGMA = 2  # bins, of the blur that the densities above were chosen with
 
 @dataclass(frozen=True)
 class Limits:
-    """The paper's thresholds; each is a sample's or a label's own affair."""
+    """What is trusted."""
 
     confidence: float = 0.3  # 2D points below count as not known
     keypoints: int = 4  # a sample has to have more known 2D points than this

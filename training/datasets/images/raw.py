@@ -42,7 +42,6 @@ def _person(fields: Fields, number: int, people: int) -> Table:
     joints = own.numbers("jointPositions", count, 3 * NUM_JOINTS).reshape(count, NUM_JOINTS, 3)
     p_camera = joints @ T[:, :3, :3].swapaxes(1, 2) + T[:, None, :3, 3]
     center, side = box_around(projected(p_camera, K))
-    aligned = own.flags("campose_valid", count)
     sequence = str(fields.raw("sequence"))
     folder = Path(fields.path).resolve().parent.parent.parent / "imageFiles" / sequence
     betas = own.any_numbers("betas").ravel()
@@ -63,7 +62,7 @@ def _person(fields: Fields, number: int, people: int) -> Table:
         betas=np.tile(betas[:NUM_BETAS], (count, 1)),
         K_camera=np.tile(K, (count, 1, 1)),
         videos=[f"{sequence}_{number}"] * count,
-        valid=(side > 0) & (True if aligned is None else aligned),
+        valid=(side > 0) & (own.numbers("campose_valid", count) > 0),
     )
 
 
@@ -101,9 +100,9 @@ def read_emdb(path: Path) -> Table:
     T = camera.numbers("extrinsics", count, 4, 4)  # camera from world
     box = bboxes.numbers("bboxes", count, 4, finite=False)
     size = np.nan_to_num(box[:, 2:] - box[:, :2]).max(1)
-    good = fields.flags("good_frames_mask", count)
+    good = fields.numbers("good_frames_mask", count) > 0
     bad = bboxes.any_numbers("invalid_idxs").astype(np.int64).ravel()
-    valid = (size > 0) & (True if good is None else good) & ~np.isin(np.arange(count), bad)
+    valid = (size > 0) & good & ~np.isin(np.arange(count), bad)
     kp2d = fields.numbers("kp2d", count, NUM_JOINTS, 2, finite=False)
     seen = np.isfinite(kp2d).all(-1, keepdims=True)
     return Table(

@@ -153,7 +153,7 @@ BAD_EMDB: dict[str, tuple[Any, str]] = {
     "no dict": (emdb(camera=3), "expected camera to be a dict, found int"),
     "extrinsics": (emdb(camera={"extrinsics": np.eye(4)}), r"camera: expected extrinsics of shape \(4, 4, 4\)"),
     "no boxes": (emdb(bboxes={}), "bboxes: expected a field bboxes, found: none"),
-    "mask": (emdb(good_frames_mask=np.ones(3)), "expected 4 values in good_frames_mask, found 3"),
+    "mask": (emdb(good_frames_mask=np.ones(3)), r"expected good_frames_mask of shape \(4\), found \(3\)"),
     "gender": (emdb(gender="dog"), "expected a gender"),
 }
 
