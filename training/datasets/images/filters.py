@@ -1,4 +1,4 @@
-"""Which pseudo-labels TokenHMR trains on (supplement C.2, as HMR2.0): bad points, shapes, poses and fits are left out."""
+"""Which pseudo-labels TokenHMR trains on (supplement C.2, as HMR2.0): bad points, shapes, poses and fits are out."""
 
 from __future__ import annotations
 
