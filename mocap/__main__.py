@@ -105,7 +105,7 @@ def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
 
     imported = new_parser(description=IMPORT)
     imported.add_argument("file", type=str, nargs="+", metavar="FILE", help="what was released, in any order")
-    imported.add_argument("--system", choices=["tokenhmr", "int"], required=True, help="whose it is")
+    imported.add_argument("--system", choices=["tokenhmr", "int", "vqhps"], required=True, help="whose it is")
     imported.add_argument(
         "--smpl", type=str, metavar="FILE", default=None, help="SMPL's licensed file, for body shapes"
     )

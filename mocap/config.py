@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 VmcPreset = Literal["default", "vseeface", "warudo", "vnyan"]
-RegressorName = Literal["tokens", "kinematic", "tokenhmr", "int"]
+RegressorName = Literal["tokens", "kinematic", "tokenhmr", "int", "vqhps"]
 EngineName = Literal["auto", "tensorrt", "cuda_graph", "openvino", "onnxruntime", "eager"]
 ExportFormat = Literal["npz", "bvh"]
 DrawStyle = Literal["mesh", "skeleton"]

@@ -82,6 +82,12 @@ def joint_errors(expected: Mapping[str, Array], found: Mapping[str, Array]) -> d
     return {"joints, mm": float(distance.mean(1).max() * 1e3)}
 
 
+def vertex_errors(expected: Mapping[str, Array], found: Mapping[str, Array]) -> dict[str, float]:
+    """Between two networks' vertices, in millimetres: the mean over the vertices of the worst view."""
+    distance = np.linalg.norm(expected["vertices"] - found["vertices"], axis=-1)
+    return {"vertices, mm": float(distance.mean(1).max() * 1e3)}
+
+
 def error(network: engines.Network, engine: engines.Engine) -> tuple[str, float, float]:
     """How far an engine is off from its network: what is compared, the largest error, and the limit."""
     assert network.trial is not None

@@ -27,10 +27,11 @@ from torch import Tensor, nn
 
 import engines
 from mocap.body.limb_lengths import betas_from_lengths, limb_lengths
+from mocap.body.mesh_fit import MeshFit
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, Skeleton, load_skeleton
-from mocap.body.smpl_file import read_smpl
+from mocap.body.smpl_file import SmplArrays, read_smpl
 from mocap.errors import MocapError
-from mocap.models import independent_tokens, tokenhmr_checkpoint
+from mocap.models import independent_tokens, tokenhmr_checkpoint, vqhps_checkpoint
 from mocap.models.checkpoints import read_file
 from mocap.models.image_regressor import ImageRegressor
 from mocap.models.independent_tokens import IndependentTokens, IndependentTokensConfig, Tokens
@@ -40,7 +41,7 @@ from mocap.types import Array
 
 FOLDER = "MOCAP_CHECKPOINTS"
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's RGB
-_SKELETON = ("smpl.joints", "smpl.directions")  # of the licensed body, in an imported file
+_SMPL, _BODY = "smpl.", [item.name for item in dataclasses.fields(SmplArrays)]  # the licensed body, in an imported file
 
 
 class Upright(nn.Module):
@@ -81,14 +82,21 @@ class LiveClip(Upright):
         return {"R": found["R"][:, -1], "betas": found["betas"][:, -1], "tokens": seen.joints[:, 0]}
 
 
+class LiveMesh(Upright):
+    """A network that gives vertices."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"vertices": self.network(self.picture(image))}
+
+
 @dataclass(frozen=True)
 class System:
     """What sets one system apart."""
 
     files: str  # that a user brings, in words
     config: type
-    build: Callable[[Any], nn.Module]
-    read: Callable[..., nn.Module]  # released files, and perhaps a configuration -> the network
+    build: Callable[[Any, Mapping[str, Tensor]], nn.Module]  # of a configuration, for these weights
+    read: Callable[[Sequence[Path], Any, SmplArrays | None], nn.Module]  # released files and SMPL's body -> the network
     live: Callable[[Any], nn.Module]
     side: Callable[[Any], int]  # of the picture, px
     margin: float = 1.2  # side of the crop over the box around the landmarks
@@ -98,19 +106,27 @@ SYSTEMS: dict[str, System] = {
     "tokenhmr": System(
         files="tokenhmr_model.ckpt and tokenizer.pth",
         config=TokenHmrConfig,
-        build=TokenHmr,
-        read=tokenhmr_checkpoint.read,
+        build=lambda config, _: TokenHmr(config),
+        read=lambda files, config, _: tokenhmr_checkpoint.read(files, config or tokenhmr_checkpoint.RELEASED),
         live=LivePose,
         side=lambda config: int(config.side),
     ),
     "int": System(
         files="the checkpoint (.pth.tar) with 'state_dict'",
         config=IndependentTokensConfig,
-        build=IndependentTokens,
-        read=independent_tokens.read,
+        build=lambda config, _: IndependentTokens(config),
+        read=lambda files, config, _: independent_tokens.read(files, config),
         live=LiveClip,
         side=lambda config: int(config.picture),
         margin=1.1,
+    ),
+    "vqhps": System(
+        files=vqhps_checkpoint.WANTED,
+        config=vqhps_checkpoint.ReleasedConfig,
+        build=vqhps_checkpoint.build,
+        read=vqhps_checkpoint.read,
+        live=lambda network: LiveMesh(network.alone()),
+        side=lambda config: int(config.side),
     ),
 }
 
@@ -142,19 +158,23 @@ def import_checkpoint(
         MocapError: there is no such system, a file is missing, is not that, or holds code or other tensors.
     """
     known = _known(system)
-    network = known.read(files) if config is None else known.read(files, config)
+    body = None if smpl is None else read_smpl(smpl)
+    network = known.read(files, config, body)
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    if smpl is not None:
-        body = read_smpl(smpl)
-        arrays = (body.J_regressor @ body.v_template, np.tensordot(body.J_regressor, body.shapedirs, 1))
-        weights |= {name: torch.from_numpy(array).float() for name, array in zip(_SKELETON, arrays, strict=True)}
+    if body is not None:
+        arrays = {name: getattr(body, name) for name in _BODY}
+        weights |= {
+            _SMPL + name: torch.from_numpy(np.ascontiguousarray(array))
+            for name, array in arrays.items()
+            if array is not None
+        }
     path = out or path_of(system)
     _write(path, system, dataclasses.asdict(network.config), weights, [*files, *([smpl] if smpl else [])])  # type: ignore[call-overload]
     return path
 
 
-def load_network(system: str, path: Path | None = None) -> tuple[nn.Module, dict[str, Any], Skeleton | None]:
-    """What was imported: the network, its sidecar, and SMPL's skeleton where the body was there.
+def load_network(system: str, path: Path | None = None) -> tuple[nn.Module, dict[str, Any], SmplArrays | None]:
+    """What was imported: the network, its sidecar, and SMPL's body where it was there.
 
     Raises:
         MocapError: it was not imported, or the file is another.
@@ -163,11 +183,10 @@ def load_network(system: str, path: Path | None = None) -> tuple[nn.Module, dict
     about = _about(system, path)
     weights = read_file(path)
     known = _known(system)
-    network = known.build(from_dict(known.config, about["config"]))
-    joints, directions = (weights.pop(name, None) for name in _SKELETON)
+    body = {name: weights.pop(_SMPL + name).numpy() for name in _BODY if _SMPL + name in weights}
+    network = known.build(from_dict(known.config, about["config"]), weights)
     load_weights(network, weights, str(path))
-    skeleton = None if joints is None or directions is None else Skeleton(joints.numpy(), directions.numpy())
-    return network.eval(), about, skeleton
+    return network.eval(), about, SmplArrays(**{"posedirs": None, **body}) if body else None
 
 
 def as_network(system: str, max_people: int = 1, path: Path | None = None) -> engines.Network:
@@ -176,21 +195,23 @@ def as_network(system: str, max_people: int = 1, path: Path | None = None) -> en
     about, known = _about(system, path), _known(system)
     config = from_dict(known.config, about["config"])
     side = known.side(config)
-    inputs, outputs = {"image": engines.TensorSpec((side, side, 3))}, ("R", "betas")
+    inputs = {"image": engines.TensorSpec((side, side, 3))}
+    outputs: tuple[str, ...] = ("vertices",) if system == "vqhps" else ("R", "betas")
     if known.live is LiveClip:
         frames = (config.frames or 1) - 1
         inputs |= {
             "past": engines.TensorSpec((frames, NUM_JOINTS, config.width)),
             "known": engines.TensorSpec((frames,)),
         }
-        outputs = (*outputs, "tokens")  # type: ignore[assignment]
+        outputs = (*outputs, "tokens")
 
     def trial() -> engines.Trial:
         from mocap.models import parity  # a video decoder: only to build
 
         given = {"image": parity.squares(side, known.margin)}
         more = {name: np.zeros((len(given["image"]), *spec.shape), np.float32) for name, spec in inputs.items()}
-        return engines.Trial({**more, **given}, parity.joint_errors, parity.LIMIT_MM)
+        errors = parity.vertex_errors if "vertices" in outputs else parity.joint_errors
+        return engines.Trial({**more, **given}, errors, parity.LIMIT_MM)
 
     return engines.Network(
         name=system,
@@ -211,8 +232,16 @@ def load_regressor(
         engines.EngineError: the engine is not there or cannot be built.
     """
     compiled = engines.compile(as_network(system, max_people, path), engine, cache_dir=cache_dir)
-    *_, skeleton = load_network(system, path)
-    return ImageRegressor(compiled, _known(system).margin, shape=functools.partial(shape_of, skeleton))
+    *_, body = load_network(system, path)
+    fit = MeshFit(body) if body is not None and "vertices" in compiled.spec.outputs else None
+    return ImageRegressor(compiled, _known(system).margin, fit, functools.partial(shape_of, skeleton_of(body)))
+
+
+def skeleton_of(body: SmplArrays | None) -> Skeleton | None:
+    """The joints of a body alone."""
+    if body is None:
+        return None
+    return Skeleton(body.J_regressor @ body.v_template, np.tensordot(body.J_regressor, body.shapedirs, 1))
 
 
 def shape_of(skeleton: Skeleton | None, betas: Array) -> Array:

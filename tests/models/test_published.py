@@ -16,21 +16,33 @@ from engines.export import export
 from mocap.assets import asset_path
 from mocap.body.limb_lengths import limb_lengths
 from mocap.body.skeleton import load_skeleton
+from mocap.body.smpl_file import read_smpl
 from mocap.config import CaptureConfig
 from mocap.errors import MocapError
 from mocap.models import published
 from mocap.models.independent_tokens import IndependentTokensConfig
+from mocap.models.mesh_graph import connections
+from mocap.models.mesh_vqvae import MeshVQVAE
+from mocap.models.vqhps_checkpoint import ReleasedConfig
 from mocap.pipeline import Pipeline
 from mocap.sources.video import VideoFile
 from mocap.types import Frame
-from tests.models import test_independent_tokens, test_tokenhmr_checkpoint
+from tests.models import test_independent_tokens, test_mesh_vqvae, test_tokenhmr_checkpoint, test_vqhps
 from tests.models.small_capture import CAMERA, person
 from tests.models.small_tokenhmr import SMALL as TOKENHMR
 
 INT = IndependentTokensConfig(
     picture=32, backbone=None, width=48, depth=1, heads=4, hidden=24, temporal_depth=1, temporal_heads=4, frames=3
 )
-CONFIGS: dict[str, Any] = {"tokenhmr": TOKENHMR, "int": INT}
+VQHPS = ReleasedConfig(
+    regressor=test_vqhps.QUIRK,
+    hrnet=None,
+    resnet=test_vqhps.BACKBONE,
+    mesh=test_vqhps.MESH,
+    connections=("pool0", "pool1", "pool2", "unpool2", "unpool1", "unpool0"),
+    side=64,
+)
+CONFIGS: dict[str, Any] = {"tokenhmr": TOKENHMR, "int": INT, "vqhps": VQHPS}
 
 
 def released(system: str, folder: Path) -> list[Path]:
@@ -38,10 +50,27 @@ def released(system: str, folder: Path) -> list[Path]:
     if system == "int":
         torch.save({"state_dict": test_independent_tokens.released(INT), "epoch": 9}, folder / "int.pth.tar")
         return [folder / "int.pth.tar"]
+    if system == "vqhps":
+        return released_vqhps(folder)
     torch.save({"state_dict": test_tokenhmr_checkpoint.model(), "epoch": 3}, folder / "model.ckpt")
     arch = {"net": test_tokenhmr_checkpoint.tokenizer()[1], "hparams": {"ARCH": test_tokenhmr_checkpoint.ARCH}}
     torch.save(arch, folder / "tokenizer.pth")
     return [folder / "tokenizer.pth", folder / "model.ckpt"]
+
+
+def released_vqhps(folder: Path) -> list[Path]:
+    """Of the open body's mesh, which is larger than SMPL's, with few levels."""
+    body = read_smpl(asset_path("open_body.npz"))
+    matrices = connections(body.faces, body.v_template, (9,))
+    (folder / "matrices").mkdir(exist_ok=True)
+    for name, found in zip(VQHPS.connections, matrices, strict=True):
+        np.save(folder / "matrices" / f"_{name}.npy", found.rows)
+    np.save(folder / "J_regressor_h36m.npy", body.J_regressor[: VQHPS.regressor.joints])
+    torch.manual_seed(1)
+    mesh = MeshVQVAE(VQHPS.mesh, matrices)
+    torch.save({"model": test_mesh_vqvae.released(mesh), "epoch": 1}, folder / "mesh.pth")
+    torch.save({"model": test_vqhps.released(test_vqhps.regressor(VQHPS.regressor))}, folder / "vqhps.pth")
+    return [folder / name for name in ("vqhps.pth", "matrices", "mesh.pth", "J_regressor_h36m.npy")]
 
 
 @pytest.fixture
@@ -57,12 +86,14 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 def test_what_is_imported_is_what_was_released(system: str, imported: Callable[[str], Path], tmp_path: Path) -> None:
     path = imported(system)
     assert path == published.path_of(system)
-    network, about, skeleton = published.load_network(system)
-    expected = published.SYSTEMS[system].read(released(system, tmp_path), CONFIGS[system])
+    network, about, found = published.load_network(system)
+    body = read_smpl(asset_path("open_body.npz"))
+    expected = published.SYSTEMS[system].read(released(system, tmp_path), CONFIGS[system], body)
     assert network.config == expected.config
     for name, tensor in expected.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], tensor)
     assert about["files"][-1] == "open_body.npz"
+    skeleton = published.skeleton_of(found)
     assert skeleton is not None
     np.testing.assert_allclose(skeleton.mean, load_skeleton().mean, atol=1e-3)
 
@@ -76,7 +107,7 @@ def test_it_runs_frame_by_frame_and_nobody_changes_another(system: str, imported
         frame = Frame(index, index / 30, rng.integers(0, 255, (720, 1280, 3), np.uint8))
         (one,) = alone(frame, [person(0)], CAMERA)
         other, same = together(frame, [replace(person(1), track_id=4), person(0)], CAMERA)
-        np.testing.assert_allclose(same.R_parent_joint, one.R_parent_joint, atol=1e-5)
+        np.testing.assert_allclose(same.R_parent_joint, one.R_parent_joint, atol=1e-4)
         assert np.abs(other.R_parent_joint - one.R_parent_joint).max() > 1e-3
     R = one.R_parent_joint
     assert np.allclose(R @ R.swapaxes(1, 2), np.eye(3), atol=1e-4)
@@ -125,7 +156,7 @@ def test_bad_files_are_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv(published.FOLDER, str(tmp_path))
     with pytest.raises(MocapError, match=r"mocap import-checkpoint FILE\.\.\. --system tokenhmr"):
         published.load_regressor("tokenhmr")
-    with pytest.raises(MocapError, match="expected a system of tokenhmr, int; found 'hmr'"):
+    with pytest.raises(MocapError, match="expected a system of tokenhmr, int, vqhps; found 'hmr'"):
         published.import_checkpoint("hmr", [])
     with pytest.raises(MocapError, match="found no file"):
         published.import_checkpoint("int", [tmp_path / "nowhere.pth"])
