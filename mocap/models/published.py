@@ -173,20 +173,27 @@ def import_checkpoint(
     return path
 
 
-def load_network(system: str, path: Path | None = None) -> tuple[nn.Module, dict[str, Any], SmplArrays | None]:
-    """What was imported: the network, its sidecar, and SMPL's body where it was there.
+def load_network(system: str, path: Path | None = None) -> nn.Module:
+    """What was imported, in evaluation mode.
 
     Raises:
         MocapError: it was not imported, or the file is another.
     """
     path = path or path_of(system)
-    about = _about(system, path)
-    weights = read_file(path)
-    known = _known(system)
-    body = {name: weights.pop(_SMPL + name).numpy() for name in _BODY if _SMPL + name in weights}
+    known, about = _known(system), _about(system, path)
+    weights = {name: tensor for name, tensor in read_file(path).items() if not name.startswith(_SMPL)}
     network = known.build(from_dict(known.config, about["config"]), weights)
     load_weights(network, weights, str(path))
-    return network.eval(), about, SmplArrays(**{"posedirs": None, **body}) if body else None
+    return network.eval()
+
+
+def load_body(path: Path) -> SmplArrays | None:
+    """SMPL's body in an imported file, where it was there."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        found = {name: file.get_tensor(_SMPL + name) for name in _BODY if _SMPL + name in file.keys()}  # noqa: SIM118
+    return SmplArrays(**{"posedirs": None, **found}) if found else None
 
 
 def as_network(system: str, max_people: int = 1, path: Path | None = None) -> engines.Network:
@@ -215,7 +222,7 @@ def as_network(system: str, max_people: int = 1, path: Path | None = None) -> en
 
     return engines.Network(
         name=system,
-        build=lambda: known.live(load_network(system, path)[0]).eval(),
+        build=lambda: known.live(load_network(system, path)).eval(),
         spec=engines.EngineSpec(inputs, outputs, max_people),
         weights_key=about["sha256"] + _code(),
         trial=trial,
@@ -232,7 +239,7 @@ def load_regressor(
         engines.EngineError: the engine is not there or cannot be built.
     """
     compiled = engines.compile(as_network(system, max_people, path), engine, cache_dir=cache_dir)
-    *_, body = load_network(system, path)
+    body = load_body(path or path_of(system))
     fit = MeshFit(body) if body is not None and "vertices" in compiled.spec.outputs else None
     return ImageRegressor(compiled, _known(system).margin, fit, functools.partial(shape_of, skeleton_of(body)))
 

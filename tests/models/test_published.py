@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -86,14 +87,14 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 def test_what_is_imported_is_what_was_released(system: str, imported: Callable[[str], Path], tmp_path: Path) -> None:
     path = imported(system)
     assert path == published.path_of(system)
-    network, about, found = published.load_network(system)
+    network = published.load_network(system)
     body = read_smpl(asset_path("open_body.npz"))
     expected = published.SYSTEMS[system].read(released(system, tmp_path), CONFIGS[system], body)
     assert network.config == expected.config
     for name, tensor in expected.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], tensor)
-    assert about["files"][-1] == "open_body.npz"
-    skeleton = published.skeleton_of(found)
+    assert json.loads(path.with_suffix(".json").read_text())["files"][-1] == "open_body.npz"
+    skeleton = published.skeleton_of(published.load_body(path))
     assert skeleton is not None
     np.testing.assert_allclose(skeleton.mean, load_skeleton().mean, atol=1e-3)
 
