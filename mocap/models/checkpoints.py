@@ -111,6 +111,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 def _reason(error: Exception) -> str:
     """What torch objects to, without its advice to load the file unsafely."""
-    words = str(error).split("WeightsUnpickler error:")[-1].split() or [type(error).__name__]
+    told = str(error).split("WeightsUnpickler error:")[-1].split("Check the documentation")[0]
+    words = told.split() or [type(error).__name__]
     unsupported = re.search(r"GLOBAL (\S+)", str(error))
     return f"code: {unsupported[1]}" if unsupported else " ".join(words[:30])
