@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 SIDECAR = "engine.json"
 ENVIRONMENT, LIMIT = "MOCAP_ENGINE_CACHE", "MOCAP_ENGINE_CACHE_MB"
-_LIMIT_MB = 2000.0
+_LIMIT_MB = 12000.0  # a published network is 3 GB
 _SCRATCH = ".building-"
 _STALE_S = 3600.0  # an unfinished folder of this age has nobody who works on it
 
@@ -143,7 +143,11 @@ def _verify(folder: Path) -> None:
 
 
 def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**22):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def build(wanted: Entry, fill: Callable[[Path], Errors]) -> None:

@@ -109,7 +109,6 @@ def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     imported.add_argument(
         "--smpl", type=str, metavar="FILE", default=None, help="SMPL's licensed file, for body shapes"
     )
-    imported.add_argument("--out", type=str, metavar="FILE", default=None, help="where to, instead of your data folder")
     commands.add_subcommand("import-checkpoint", imported, help="take a published network into your captures")
 
     doctor = new_parser(description="Check what is installed and reachable, and say what to do.")
@@ -169,7 +168,7 @@ def dispatch(arguments: Namespace) -> int:
     if arguments.command == "import-checkpoint":
         from mocap.cli.tools import import_checkpoint
 
-        return import_checkpoint(options.system, options.file, options.smpl, options.out)
+        return import_checkpoint(options.system, options.file, options.smpl)
     if arguments.command == "bench":
         from mocap.cli.bench import bench
 

@@ -49,15 +49,53 @@ def encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+class PickledArray(np.ndarray):
+    """An array of a pickle. It refuses element types that would read the file's bytes as pointers."""
+
+    def __setstate__(self, state: Any) -> None:
+        checked(state[-3])
+        super().__setstate__(state)
+
+
+def checked(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Numbers, text, or whole Python objects; a pickle can also write the fields and flags of a type.
+
+    Raises:
+        pickle.UnpicklingError: it is another.
+    """
+    good = dtype.flags == np.dtype(object).flags if dtype.kind == "O" else not dtype.hasobject
+    if dtype.kind not in "biufcSUmMO" or not good:
+        raise pickle.UnpicklingError(f"unexpected element type {dtype}")
+    return dtype
+
+
+def refused(*_: Any) -> Any:
+    """Not to be called."""
+    raise pickle.UnpicklingError("unexpected call of numpy.ndarray")
+
+
+def scalar(dtype: np.dtype[Any], value: Any) -> Any:
+    """One number."""
+    if checked(dtype).kind == "O":
+        raise pickle.UnpicklingError("unexpected scalar that is an object")
+    return _core.multiarray.scalar(dtype, value)
+
+
+def frombuffer(buffer: Any, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any) -> Any:
+    """An array of numbers, as protocol 5 has it."""
+    if checked(dtype).kind == "O":
+        raise pickle.UnpicklingError("unexpected buffer of objects")
+    return _core.numeric._frombuffer(buffer, dtype, shape, order)
+
+
 _core: Any = np.core
-_NUMPY: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _core.multiarray._reconstruct,
-    ("numpy.core.multiarray", "scalar"): _core.multiarray.scalar,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-}
+_NUMPY: dict[tuple[str, str], Any] = {("numpy", "dtype"): np.dtype}
 _HELPERS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy.core.numeric", "_frombuffer"): _core.numeric._frombuffer,
+    # Not the class itself: called, it makes arrays of a pickle's own bytes. What is made here is filled by BUILD.
+    ("numpy", "ndarray"): refused,
+    ("numpy.core.multiarray", "_reconstruct"): lambda *_: _core.multiarray._reconstruct(PickledArray, (0,), b"b"),
+    ("numpy.core.multiarray", "scalar"): scalar,
+    ("numpy.core.numeric", "_frombuffer"): frombuffer,
     ("_codecs", "encode"): encode,
 }
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 
 class Hostile:
     """Unpickled by the plain pickle, this makes a file."""
@@ -30,6 +32,7 @@ def payloads(mark: Path) -> dict[str, bytes]:
     }
     argument = b"U" + bytes([len(command)]) + command.encode() + b"\x85R."
     return {
+        "pointers": pickle.dumps(Hostile(np.ndarray, (1,), "O", b"AAAAAAAA")),
         "os.system": pickle.dumps({"v_template": Hostile(os.system, command)}),
         "eval": pickle.dumps(Hostile(eval, f"open({str(mark)!r}, 'w')")),
         "protocol 0": pickle.dumps(Hostile(os.system, command), 0),

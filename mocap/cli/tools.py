@@ -32,13 +32,11 @@ def export(take: str, formats: list[ExportFormat], out: str | None, bvh_unit: Un
     return 0
 
 
-def import_checkpoint(system: str, files: list[str], smpl: str | None, out: str | None) -> int:
+def import_checkpoint(system: str, files: list[str], smpl: str | None) -> int:
     """Turn released files into what captures run, and print where it lies. Returns 0."""
     from mocap.models import published  # and torch with it
 
-    path = published.import_checkpoint(
-        system, [Path(file) for file in files], Path(smpl) if smpl else None, Path(out) if out else None
-    )
+    path = published.import_checkpoint(system, [Path(file) for file in files], Path(smpl) if smpl else None)
     print(path)
     if smpl is None:
         print("without --smpl, SMPL's licensed file, captured bodies have the mean shape")

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,15 @@ from mocap.errors import MocapError
 Rules = Sequence[tuple[str, str | None]]
 
 # Released files hold their settings as yacs' configuration nodes: read as plain dicts, yacs' code stays out.
-_READ_AS: list[Any] = [(OrderedDict, "yacs.config.CfgNode")]
+# What was measured in training is kept as NumPy's numbers.
+_SCALAR: Any = np.core.multiarray.scalar  # type: ignore[attr-defined]
+_READ_AS: list[Any] = [
+    (OrderedDict, "yacs.config.CfgNode"),
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("float64", "float32", "int64", "bool")),
+]
 # Projections that lie in one tensor there and apart here, one below the other.
 _FUSED = [
     (r"(?<=\.)in_proj_(weight|bias)$", ("query", "key", "value")),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from mocap.types import Array, Camera, Frame, Person, PoseEstimate
 
 _SEEN = 0.3  # visibility from which a landmark counts for the box
 _LEVEL = np.diag([1.0, -1.0, -1.0]).astype(np.float32)  # level-camera world from camera
-_EVERY = 8  # frames between those that a clip is made of, as INT was trained
+_EVERY_S = 8 / 30  # s between the frames that a clip is made of, as INT was trained
 _FORGET_S = 1.0  # after a longer silence the past says nothing
 
 
@@ -34,6 +34,7 @@ class ImageRegressor:
         margin: Side of the square over the longer side of the box around a person's landmarks.
         mesh_fit: Of the vertices' topology, for networks that give vertices.
         shape: From the network's betas (B, 10) to the open body's.
+        aspect: Width over height of what the network sees of its square, in the middle.
     """
 
     def __init__(
@@ -42,23 +43,25 @@ class ImageRegressor:
         margin: float = 1.2,
         mesh_fit: MeshFit | None = None,
         shape: Callable[[Array], Array] = np.asarray,
+        aspect: float = 1.0,
     ) -> None:
-        self._engine, self._margin, self._mesh_fit, self._shape = engine, margin, mesh_fit, shape
+        self._engine, self._margin, self._aspect = engine, margin, aspect
+        self._mesh_fit, self._shape = mesh_fit, shape
         self._size = engine.spec.inputs["image"].shape[0]
         self._window = engine.spec.inputs["known"].shape[0] if "known" in engine.spec.inputs else 0
-        self._pasts: dict[int, _Past] = {}
+        self._pasts: dict[int, deque[tuple[float, Array]]] = {}  # s and tokens (24, D) of each frame, the newest last
         self._clock = Clock()
 
     def __call__(self, frame: Frame, persons: Sequence[Person], camera: Camera) -> list[PoseEstimate]:
         """One estimate per person, in their order; NaN where the network fails, which ``Motion`` holds."""
         t = self._clock(float(frame.t_capture))
-        self._pasts = {i: past for i, past in self._pasts.items() if t - past.t <= _FORGET_S}
+        self._pasts = {i: past for i, past in self._pasts.items() if t - past[-1][0] <= _FORGET_S}
         if not persons:
             return []
-        boxes = [square_around(person, self._margin) for person in persons]
+        boxes = [square_around(person, self._margin, self._aspect) for person in persons]
         maps = np.array([frame_from_square(box, self._size) for box in boxes])
         image = Picture(frame.rgb).squares(maps, self._size, low=0.0, repeat=False, home=self._engine.home)
-        out = self._engine({"image": image, **self._known(persons)})
+        out = self._engine({"image": image, **self._known(t, persons)})
         self._keep(t, persons, out)
         R, betas = self._pose(out)
         R = R.copy()
@@ -66,25 +69,30 @@ class ImageRegressor:
         betas, confidence = self._shape(betas), Sight(persons, camera).joints_seen().astype(np.float32)
         return [PoseEstimate(p.track_id, R[i], betas[i], confidence[i]) for i, p in enumerate(persons)]
 
-    def _known(self, persons: Sequence[Person]) -> dict[str, Array]:
-        """Every so-many-th of the tokens that were kept, oldest first."""
+    def _known(self, t: float, persons: Sequence[Person]) -> dict[str, Array]:
+        """Tokens that were kept at about every :data:`_EVERY_S` before time t, oldest first."""
         if not self._window:
             return {}
         past = np.zeros((len(persons), *self._engine.spec.inputs["past"].shape), np.float32)
         known = np.zeros(past.shape[:2], np.float32)
+        wanted = t - _EVERY_S * np.arange(self._window, 0, -1)
         for row, person in enumerate(persons):
-            kept = self._pasts[person.track_id].tokens if person.track_id in self._pasts else ()
-            chosen = list(kept)[-_EVERY::-_EVERY][: self._window][::-1]
-            if chosen:
-                past[row, -len(chosen) :], known[row, -len(chosen) :] = chosen, 1
+            kept = self._pasts.get(person.track_id)
+            if kept:
+                times = np.array([time for time, _ in kept])
+                nearest = np.abs(times[:, None] - wanted).argmin(0)
+                known[row] = np.abs(times[nearest] - wanted) <= _EVERY_S / 2
+                for place in np.flatnonzero(known[row]):
+                    past[row, place] = kept[nearest[place]][1]
         return {"past": past, "known": known}
 
     def _keep(self, t: float, persons: Sequence[Person], out: dict[str, Array]) -> None:
         for person, tokens in zip(persons, out.get("tokens", ()), strict=False):
             if np.isfinite(tokens).all():
-                past = self._pasts.setdefault(person.track_id, _Past(deque(maxlen=self._window * _EVERY)))
-                past.t = t
-                past.tokens.append(tokens.copy())
+                kept = self._pasts.setdefault(person.track_id, deque())
+                kept.append((t, tokens.copy()))
+                while t - kept[0][0] > (self._window + 0.5) * _EVERY_S:
+                    kept.popleft()
             else:
                 self._pasts.pop(person.track_id, None)
 
@@ -95,28 +103,22 @@ class ImageRegressor:
         betas = np.full((len(R), NUM_BETAS), np.nan, np.float32)
         for row, vertices in enumerate(out["vertices"]):
             if np.isfinite(vertices).all():
-                R[row], _, betas[row] = self._mesh_fit(vertices)
+                with contextlib.suppress(np.linalg.LinAlgError):  # a mesh that is no body: NaN, as of a broken network
+                    R[row], _, betas[row] = self._mesh_fit(vertices)
         return R, betas
 
 
-@dataclass
-class _Past:
-    """What is kept of one person."""
-
-    tokens: deque[Array]  # (24, D) of each frame, the newest last
-    t: float = 0.0  # s, of the newest
-
-
-def square_around(person: Person, margin: float) -> tuple[float, float, float]:
+def square_around(person: Person, margin: float, aspect: float = 1.0) -> tuple[float, float, float]:
     """Centre x, y and side in px of the upright square around the landmarks that are seen, or around the person's
-    rotated square where too few are."""
+    rotated square where too few are; they lie within the middle columns, ``aspect`` of its width."""
     px = person.landmarks_px[:, :2]
     seen = px[(person.visibility >= _SEEN) & np.isfinite(px).all(1)]
     if len(seen) < 4:
         return (*person.roi.center_px, person.roi.size_px)
     low, high = seen.min(0), seen.max(0)
     x, y = ((low + high) / 2).tolist()
-    return x, y, max(float((high - low).max()) * margin, 1.0)
+    width, height = (high - low).tolist()
+    return x, y, max(width / aspect, height, 1.0) * margin
 
 
 def frame_from_square(square: tuple[float, float, float], size: int) -> Array:

@@ -117,11 +117,11 @@ def joints_m(R: Array, betas: Array) -> Array:
 
 
 @functools.cache
-def squares(side: int, margin: float) -> Array:
+def squares(side: int, margin: float, aspect: float) -> Array:
     """Upright squares around the person in the views (B, side, side, 3) in [0, 1], as :class:`ImageRegressor` cuts."""
     found = []
     for view, person in zip(views(), _persons(_landmarks()), strict=True):
-        maps = frame_from_square(square_around(person, margin), side)[None]
+        maps = frame_from_square(square_around(person, margin, aspect), side)[None]
         found.append(Picture(view.frame.rgb).squares(maps, side, low=0.0, repeat=False))
     return np.concatenate(found)
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 import engines
-from mocap.body.limb_lengths import betas_from_lengths, limb_lengths
+from mocap.body.limb_lengths import MAX_BETA, betas_from_lengths, limb_lengths
 from mocap.body.mesh_fit import MeshFit
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, Skeleton, load_skeleton
 from mocap.body.smpl_file import SmplArrays, read_smpl
@@ -100,6 +100,7 @@ class System:
     live: Callable[[Any], nn.Module]
     side: Callable[[Any], int]  # of the picture, px
     margin: float = 1.2  # side of the crop over the box around the landmarks
+    aspect: float = 1.0  # width over height of what the network sees of the crop
 
 
 SYSTEMS: dict[str, System] = {
@@ -110,6 +111,7 @@ SYSTEMS: dict[str, System] = {
         read=lambda files, config, _: tokenhmr_checkpoint.read(files, config or tokenhmr_checkpoint.RELEASED),
         live=LivePose,
         side=lambda config: int(config.side),
+        aspect=0.75,  # a quarter of the columns is cut off
     ),
     "int": System(
         files="the checkpoint (.pth.tar) with 'state_dict'",
@@ -206,6 +208,8 @@ def as_network(system: str, max_people: int = 1, path: Path | None = None) -> en
     outputs: tuple[str, ...] = ("vertices",) if system == "vqhps" else ("R", "betas")
     if known.live is LiveClip:
         frames = (config.frames or 1) - 1
+        if frames < 1:
+            raise MocapError(f"{path}: expected INT's network with places in time, found one of single pictures")
         inputs |= {
             "past": engines.TensorSpec((frames, NUM_JOINTS, config.width)),
             "known": engines.TensorSpec((frames,)),
@@ -215,8 +219,10 @@ def as_network(system: str, max_people: int = 1, path: Path | None = None) -> en
     def trial() -> engines.Trial:
         from mocap.models import parity  # a video decoder: only to build
 
-        given = {"image": parity.squares(side, known.margin)}
-        more = {name: np.zeros((len(given["image"]), *spec.shape), np.float32) for name, spec in inputs.items()}
+        given = {"image": parity.squares(side, known.margin, known.aspect)}
+        rng, count = np.random.default_rng(0), len(given["image"])
+        more = {name: rng.normal(size=(count, *spec.shape)).astype(np.float32) for name, spec in inputs.items()}
+        more |= {"known": np.ones((count, *inputs["known"].shape), np.float32)} if "known" in inputs else {}
         errors = parity.vertex_errors if "vertices" in outputs else parity.joint_errors
         return engines.Trial({**more, **given}, errors, parity.LIMIT_MM)
 
@@ -224,7 +230,7 @@ def as_network(system: str, max_people: int = 1, path: Path | None = None) -> en
         name=system,
         build=lambda: known.live(load_network(system, path)).eval(),
         spec=engines.EngineSpec(inputs, outputs, max_people),
-        weights_key=about["sha256"] + _code(),
+        weights_key=about["sha256"] + json.dumps(about["config"], sort_keys=True) + _code(),
         trial=trial,
     )
 
@@ -241,7 +247,8 @@ def load_regressor(
     compiled = engines.compile(as_network(system, max_people, path), engine, cache_dir=cache_dir)
     body = load_body(path or path_of(system))
     fit = MeshFit(body) if body is not None and "vertices" in compiled.spec.outputs else None
-    return ImageRegressor(compiled, _known(system).margin, fit, functools.partial(shape_of, skeleton_of(body)))
+    known, shape = _known(system), functools.partial(shape_of, skeleton_of(body))
+    return ImageRegressor(compiled, known.margin, fit, shape, known.aspect)
 
 
 def skeleton_of(body: SmplArrays | None) -> Skeleton | None:
@@ -257,7 +264,7 @@ def shape_of(skeleton: Skeleton | None, betas: Array) -> Array:
     if skeleton is None:
         return np.zeros((len(betas), NUM_BETAS), np.float32)
     finite = np.isfinite(betas).all(1, keepdims=True)
-    lengths = limb_lengths(skeleton.rest_joints(np.where(finite, betas, 0)))
+    lengths = limb_lengths(skeleton.rest_joints(np.clip(np.where(finite, betas, 0), -MAX_BETA, MAX_BETA)))
     return np.where(finite, betas_from_lengths(load_skeleton(), lengths), np.nan).astype(np.float32)
 
 
@@ -281,14 +288,23 @@ def _known(system: str) -> System:
 def _write(
     path: Path, system: str, config: Mapping[str, Any], weights: Mapping[str, Tensor], sources: Sequence[Path]
 ) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    save_file(dict(weights), part)
-    about = {"system": system, "config": config, "files": [source.name for source in sources], "sha256": _sha256(part)}
-    path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(dict(weights), part)
+        files = [source.name for source in sources]
+        about = {"system": system, "config": config, "files": files, "sha256": _sha256(part)}
+        os.replace(part, path)
+        path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise MocapError(
+            f"{path}: expected a file that can be written, found {error}; free space, or set {FOLDER}"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _about(system: str, path: Path) -> dict[str, Any]:
@@ -319,4 +335,5 @@ def _sha256(path: Path) -> str:
 def _code() -> str:
     """Hash of the code of all networks."""
     here = Path(__file__).parent
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))).hexdigest()
+    sources = [*sorted(here.glob("*.py")), here.parent / "body" / "torch_rotations.py"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

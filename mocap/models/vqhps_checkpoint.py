@@ -111,7 +111,8 @@ def read(files: Sequence[Path], config: ReleasedConfig | None = None, body: Smpl
         found = ", ".join(path.name for path in files) + ("" if body is None else " and SMPL's file")
         raise MocapError(f"expected {WANTED}; found {found}")
     rows = [torch.from_numpy(one.rows) for one in read_connections(folders[0], config.connections)]
-    network = Released(config, rows, _regressor(arrays[0], body), torch.from_numpy(body.v_template))
+    joint_regressor = _regressor(arrays[0], (config.regressor.joints, len(body.v_template)))
+    network = Released(config, rows, joint_regressor, torch.from_numpy(body.v_template))
     vqhps.load_released(network.network.regressor, checkpoints[others[0]], str(others[0]))
     load_weights(network.network.mesh, renamed(checkpoints[meshes[0]], mesh_vqvae.RULES), str(meshes[0]))
     return network.eval()
@@ -125,11 +126,12 @@ def _weights(path: Path) -> Mapping[str, Any]:
     return model
 
 
-def _regressor(path: Path, body: SmplArrays) -> Tensor:
+def _regressor(path: Path, shape: tuple[int, int]) -> Tensor:
     try:
         regressor = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise MocapError(f"{path}: expected J_regressor_h36m.npy, found another file: {error}") from error
-    if regressor.ndim != 2 or regressor.shape[1] != len(body.v_template):
-        raise MocapError(f"{path}: expected joints from {len(body.v_template)} vertices, found {regressor.shape}")
+    found = getattr(regressor, "shape", type(regressor).__name__)
+    if found != shape:
+        raise MocapError(f"{path}: expected J_regressor_h36m.npy of {shape}, found {found}")
     return torch.from_numpy(regressor.astype(np.float32))

@@ -91,16 +91,17 @@ def test_a_person_of_whom_little_is_seen_is_looked_for_in_the_tracked_square() -
     assert ImageRegressor(saying(poses(1), []))(frame(), [], CAMERA) == []
 
 
-def test_a_clip_is_made_of_every_eighth_frame() -> None:
+def test_a_clip_is_made_of_frames_some_time_apart() -> None:
     """Of a network that hands on the number of the frame as its tokens."""
     inputs = {"image": (64, 64, 3), "past": (3, 24, 2), "known": (3,)}
     spec = engines.EngineSpec({name: engines.TensorSpec(shape) for name, shape in inputs.items()}, ("R",), 2)
     seen: list[tuple[np.ndarray, np.ndarray]] = []
+    spoilt = {41}
 
     def run(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         seen.append((given["past"][:, :, 0, 0].copy(), given["known"].copy()))
         tokens = np.full((len(given["image"]), 24, 2), len(seen) - 1, np.float32)
-        if len(seen) == 41:
+        if len(seen) in spoilt:
             tokens[:] = np.nan
         return {**poses(len(tokens)), "tokens": tokens}
 
@@ -108,9 +109,27 @@ def test_a_clip_is_made_of_every_eighth_frame() -> None:
     for index in range(45):
         regressor(replace(frame(), t_capture=index / 30), [person(0)], CAMERA)
     regressor(replace(frame(), t_capture=10.0), [person(0)], CAMERA)
-    assert not seen[7][1].any()
+    assert not seen[3][1].any()
     assert seen[8][1].tolist() == [[0, 0, 1]]
     assert seen[8][0].tolist() == [[0, 0, 0]]
     assert seen[30][0].tolist() == [[6, 14, 22]]
     assert not seen[41][1].any()  # after tokens that are not finite nothing is known
     assert not seen[45][1].any()  # nor after a silence
+    spoilt.clear()
+    for fps in (15, 60):
+        seen.clear()
+        for index in range(fps + 1):
+            regressor(replace(frame(), t_capture=20 + index / fps), [person(1, 7)], CAMERA)
+        ages = (len(seen) - 1 - seen[-1][0][0]) / fps
+        np.testing.assert_allclose(ages, [24 / 30, 16 / 30, 8 / 30], atol=1 / fps)
+        regressor(replace(frame(), t_capture=30.0), [], CAMERA)
+
+
+def test_a_wide_pose_lies_in_what_the_network_sees() -> None:
+    px = np.zeros((33, 3), np.float32)
+    px[:, 0], px[:, 1] = np.linspace(300, 900, 33), np.linspace(300, 400, 33)
+    wide = replace(person(0), landmarks_px=px, visibility=np.ones(33, np.float32))
+    x, _, side = square_around(wide, 1.2, aspect=0.75)
+    assert x - 0.75 * side / 2 < 300
+    assert x + 0.75 * side / 2 > 900
+    assert square_around(wide, 1.2)[2] == pytest.approx(720)
