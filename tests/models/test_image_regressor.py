@@ -133,3 +133,13 @@ def test_a_wide_pose_lies_in_what_the_network_sees() -> None:
     assert x - 0.75 * side / 2 < 300
     assert x + 0.75 * side / 2 > 900
     assert square_around(wide, 1.2)[2] == pytest.approx(720)
+
+
+def test_a_mesh_that_is_no_body_is_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = read_smpl(asset_path("open_body.npz"))
+    fit = MeshFit(body)
+    monkeypatch.setattr(np.linalg, "solve", lambda *_: (_ for _ in ()).throw(np.linalg.LinAlgError("singular")))
+    (found,) = ImageRegressor(saying({"vertices": 0 * body.v_template[None]}, []), mesh_fit=fit)(
+        frame(), [person(0)], CAMERA
+    )
+    assert np.isnan(found.R_parent_joint).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from engines.export import export
+from mocap.__main__ import main
 from mocap.assets import asset_path
 from mocap.body.limb_lengths import limb_lengths
 from mocap.body.skeleton import load_skeleton
@@ -170,6 +172,45 @@ def test_bad_files_are_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(MocapError, match="tensors and settings only, found code"):
         published.import_checkpoint("int", [tmp_path / "hostile.pth"])
     assert not marker.exists()
+    files = released_vqhps(tmp_path)
+    body = asset_path("open_body.npz")
+    np.save(files[-1], np.zeros((9, 7), np.float32))
+    with pytest.raises(MocapError, match=r"expected J_regressor_h36m\.npy of \(5, \d+\), found \(9, 7\)"):
+        published.import_checkpoint("vqhps", files, body, config=VQHPS)
+    with pytest.raises(MocapError, match=r"expected the regressor's checkpoint.* found vqhps\.pth, matrices"):
+        published.import_checkpoint("vqhps", files[:2], body, config=VQHPS)
     published.import_checkpoint("int", released("int", tmp_path), config=INT, out=published.path_of("tokenhmr"))
     with pytest.raises(MocapError, match="expected a checkpoint of tokenhmr, found one of int"):
         published.load_regressor("tokenhmr")
+
+
+def test_the_command_says_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(published.FOLDER, str(tmp_path / "checkpoints"))
+    small = [str(path) for path in released("int", tmp_path)]
+    assert main(["import-checkpoint", "nowhere.pth", "--system", "int"]) == 1
+    assert "found no file nowhere.pth" in capsys.readouterr().err
+    assert main(["import-checkpoint", *small, "--system", "int"]) == 1  # a network of another size
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert "expected" in told
+    assert not published.path_of("int").exists()
+    assert main(["file", str(asset_path("demo.mp4")), "--regressor", "int", "--out", str(tmp_path)]) == 1
+    assert "mocap import-checkpoint FILE... --system int" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.take"))
+
+
+def test_the_command_tells_what_comes_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(published.FOLDER, str(tmp_path / "checkpoints"))
+    sized = dataclasses.replace(
+        published.SYSTEMS["int"], read=lambda files, _, body: published.independent_tokens.read(files, INT)
+    )
+    monkeypatch.setitem(published.SYSTEMS, "int", sized)
+    assert main(["import-checkpoint", *map(str, released("int", tmp_path)), "--system", "int"]) == 0
+    told = capsys.readouterr().out
+    assert str(published.path_of("int")) in told
+    assert "mocap live --regressor int" in told
+    assert "mean shape" in told
