@@ -16,7 +16,7 @@ from mocap.models.fastmetro import EncoderDecoder
 from mocap.models.pct import MixerSizes
 from mocap.models.postometro import LAYERS, RULES, BodyMesh, PostoMetro, PostoMetroConfig, svd_rotations, transform
 from mocap.models.weights import load_weights
-from training.parity_vector import Builder, Vector
+from training.parity_vector import Builder, Vector, transformer_sizes
 from training.projection import orthographic
 from training.published import postometro as losses
 
@@ -90,7 +90,7 @@ def _named(mesh: BodyMesh) -> dict[str, Tensor]:
 
 def run_transformer(vector: Vector) -> dict[str, Tensor]:
     """The vector's tensors are (tokens, batch, entries)."""
-    transformer = EncoderDecoder(**fastmetro.sizes(vector.config), dropout=vector.config["dropout"])
+    transformer = EncoderDecoder(**transformer_sizes(vector.config), dropout=vector.config["dropout"])
     load_weights(transformer, renamed(vector.weights, fastmetro.RULES), vector.label)
     transformer.eval()
     inputs = {name: x.transpose(0, 1) for name, x in vector.inputs.items() if x.ndim == 3}

@@ -153,3 +153,14 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise MocapError(f"Expected arrays in {path}, found none: {error}") from error
+
+
+def transformer_sizes(config: Mapping[str, int]) -> dict[str, int]:
+    """Of FastMETRO's encoder and decoder, under the released configurations' names."""
+    return {
+        "width": config["model_dim"],
+        "heads": config["nhead"],
+        "hidden": config["feedforward_dim"],
+        "encoder_layers": config["num_enc_layers"],
+        "decoder_layers": config["num_dec_layers"],
+    }

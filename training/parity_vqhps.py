@@ -16,7 +16,7 @@ from mocap.models.quantizer import LaplaceQuantizer, ResidualQuantizer
 from mocap.models.resnet import ResNet
 from mocap.models.vqhps import CausalHead, MeshRegressor, VQHPSConfig, turned
 from mocap.models.weights import load_weights
-from training.parity_vector import Builder, Vector
+from training.parity_vector import Builder, Vector, transformer_sizes
 from training.projection import orthographic
 from training.published.vqhps import mesh_errors, reprojection_loss, token_loss
 from training.tokenizer_losses import rotation_loss
@@ -113,7 +113,7 @@ def run_transformer(vector: Vector) -> dict[str, Tensor]:
     """Sequence first in the vector; with the causal head as released, over the batch."""
     config, inputs = vector.config, vector.inputs
     weights = {key: value for key, value in vector.weights.items() if not key.startswith("dec_head.")}
-    network = fastmetro.EncoderDecoder(**fastmetro.sizes(config)).eval()
+    network = fastmetro.EncoderDecoder(**transformer_sizes(config)).eval()
     load_weights(network, renamed(weights, fastmetro.RULES), vector.label)
     picture, tokens, place = (inputs[name].transpose(0, 1) for name in ("img", "mesh_tokens", "pos"))
     memory = network.encode(picture, place)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -66,14 +64,3 @@ RULES: Rules = [
     (r"\.self_attn\.", ".self_attention."),
     (r"\.multihead_attn\.", ".cross_attention."),
 ]
-
-
-def sizes(config: Mapping[str, int]) -> dict[str, int]:
-    """Of the released configurations' names."""
-    return {
-        "width": config["model_dim"],
-        "heads": config["nhead"],
-        "hidden": config["feedforward_dim"],
-        "encoder_layers": config["num_enc_layers"],
-        "decoder_layers": config["num_dec_layers"],
-    }
