@@ -5,7 +5,7 @@
     python -m training.synthesize --sheet out/pairs.jpg                           (a look at some of them)
 
 A shard depends on seed and number alone: whatever the processes, and the same command goes on where it was stopped.
-Pictures are not kept. Each shard (.npz) holds, for its N frames:
+Pictures are not kept, unless ``--picture_px`` says how large. Each shard (.npz) holds, for its N frames:
 
     row (N,)                    of the corpus          R (N, 24, 3, 3)            entry 0 world from pelvis
     betas (N, 10)               of the open body       p_camera_joint (N, 24, 3)  m, camera axes
@@ -15,6 +15,7 @@ Pictures are not kept. Each shard (.npz) holds, for its N frames:
     score (N,)                  presence
     features (N, 16, 288)       of the landmark network, as in mocap.types.Person
     cut (N,)                    only a window of the picture was left
+    jpeg (N, longest), square (N, 3)   with --picture_px: a square around the person, see training.synthesis.crops
 
 Single frames in which nobody is found are left out. Clips follow one another, each of ``clip_frames`` frames with one
 person, look and camera; where the tracker lost the person the score is 0 and so is what was seen.
@@ -41,6 +42,7 @@ from mocap.models.blazepose import load_landmarker
 from training.datasets.corpus import Corpus
 from training.datasets.windows import Windows
 from training.options import run
+from training.synthesis.crops import crop_rows
 from training.synthesis.pairs import Pair, PairConfig, PairMaker
 from training.synthesis.rows import seen_rows, truth_rows
 from training.synthesis.scenery import Scenery
@@ -58,6 +60,7 @@ class SynthesisConfig:
     clip_frames: int = option(1, "frames of a clip; 1: unrelated frames", "N", low=1)
     seed: int = option(0, "the same seed, the same shards", "N", low=0)
     processes: int = option(0, "processes; 0: as many as there are cores", "N", low=0)
+    picture_px: int = option(0, "side of a square picture of the person that is kept with each frame; 0: none", "PX", low=0)
     sheet: str = option("", "picture of the first frames with landmarks, instead of shards", "FILE")
     pair: PairConfig = field(default_factory=PairConfig)
 
@@ -121,7 +124,11 @@ def make_shard(maker: PairMaker, config: SynthesisConfig, number: int) -> dict[s
             found[index] = pair
     seen = seen_rows([(pair.seen, pair.scale) for pair in found.values()])
     cut = np.array([pair.cut for pair in found.values()])
-    return {"row": rows[list(found)], **truth_rows(people, list(found)), **seen, "cut": cut}
+    shard = {"row": rows[list(found)], **truth_rows(people, list(found)), **seen, "cut": cut}
+    if config.picture_px:
+        pictures = [(index, pair.picture, pair.scale) for index, pair in found.items()]
+        shard |= crop_rows(people, pictures, config.picture_px)
+    return shard
 
 
 def make_clips(maker: PairMaker, config: SynthesisConfig, number: int) -> dict[str, np.ndarray]:
@@ -137,7 +144,15 @@ def make_clips(maker: PairMaker, config: SynthesisConfig, number: int) -> dict[s
         pairs = maker.clip(people, scenery, rng)
         seen = seen_rows([None if pair is None else (pair.seen, pair.scale) for pair in pairs])
         cut = np.full(len(rows), all(pair.cut for pair in pairs if pair is not None))  # or nobody was ever found
-        parts.append({"row": rows, **truth_rows(people, list(range(len(rows)))), **seen, "cut": cut})
+        part = {"row": rows, **truth_rows(people, list(range(len(rows)))), **seen, "cut": cut}
+        if config.picture_px:
+            pictures = [None if pair is None else (at, pair.picture, pair.scale) for at, pair in enumerate(pairs)]
+            part |= crop_rows(people, pictures, config.picture_px)
+        parts.append(part)
+    longest = max((part["jpeg"].shape[1] for part in parts if "jpeg" in part), default=0)
+    for part in parts:
+        if "jpeg" in part:
+            part["jpeg"] = np.pad(part["jpeg"], ((0, 0), (0, longest - part["jpeg"].shape[1])))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
