@@ -38,7 +38,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mocap.config import option
 from mocap.errors import MocapError
-from training.schedule import Sampler, learning_rate_at, moving_average
+from training.schedule import Sampler, learning_rate_at, moving_average, stepped_learning_rate
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,15 @@ class TrainConfig:
     out: str = option("out/train", "folder of the run", "DIR")
     steps: int = option(10_000, "optimizer steps in all", "N", low=1)
     batch_size: int = option(256, "samples of a step, over all processes", "N", low=1)
-    learning_rate: float = option(2e-4, "after the warm-up; falls to a hundredth along a cosine", low=0)
-    weight_decay: float = option(1e-5, "AdamW's", low=0)
+    learning_rate: float = option(2e-4, "after the warm-up", low=0)
+    schedule: Literal["cosine", "steps"] = option(
+        "cosine", "then: to a hundredth along a cosine, or in steps at the milestones, of which there may be none"
+    )
+    milestones: list[int] = option([], "steps at which the learning rate falls to a tenth", "N")
+    optimizer: Literal["adamw", "adam", "sgd"] = option("adamw", "adam: its weight decay is part of the gradient")
+    momentum: float = option(0.9, "of the gradient; the first of Adam's betas", low=0, high=1)
+    second_momentum: float = option(0.99, "of its square, the second of Adam's betas", low=0, high=1)
+    weight_decay: float = option(1e-5, "of the optimizer", low=0)
     warmup_steps: int = option(500, "steps over which the learning rate rises from zero", "N", low=0)
     clip_norm: float = option(1.0, "largest norm of the gradient; 0 leaves it alone", low=0)
     ema_decay: float = option(0.999, "of the weights that are validated and shipped; 0: the last ones", low=0, high=1)
@@ -150,6 +157,15 @@ def _fabric(config: TrainConfig) -> Fabric:
     )
 
 
+def _optimizer(config: TrainConfig, network: nn.Module) -> torch.optim.Optimizer:
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(weights, rate, config.momentum, weight_decay=decay)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(weights, rate, (config.momentum, config.second_momentum), weight_decay=decay, fused=True)
+
+
 class _Run:
     """One process of a run."""
 
@@ -159,14 +175,7 @@ class _Run:
         network = task.model()
         decay = config.ema_decay
         self.ema = AveragedModel(network, multi_avg_fn=moving_average(decay)) if decay else None
-        optimizer = torch.optim.AdamW(
-            network.parameters(),
-            lr=config.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
-        self.model, self.optimizer = fabric.setup(network, optimizer)
+        self.model, self.optimizer = fabric.setup(network, _optimizer(config, network))
         if self.ema is not None:
             self.ema = self.ema.to(fabric.device)
         self.step, self.best = 0, math.inf
@@ -287,6 +296,8 @@ class _Run:
 
     def _rate(self, step: int) -> float:
         config = self.config
+        if config.schedule == "steps":
+            return stepped_learning_rate(step, config.learning_rate, config.warmup_steps, config.milestones)
         return learning_rate_at(step, config.learning_rate, config.warmup_steps, config.steps)
 
     def _agree(self, late: bool) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -44,6 +44,13 @@ def learning_rate_at(step: int, top: float, warmup_steps: int, steps: int) -> fl
         return top * (step + 1) / warmup_steps
     done = (step - warmup_steps) / max(1, steps - warmup_steps)
     return top * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def stepped_learning_rate(step: int, top: float, warmup_steps: int, milestones: Sequence[int]) -> float:
+    """Warm-up to ``top``, then a tenth of it from each milestone on."""
+    if step < warmup_steps:
+        return top * (step + 1) / warmup_steps
+    return top * 0.1 ** sum(step >= milestone for milestone in milestones)
 
 
 Tensors = tuple[Tensor, ...] | list[Tensor]

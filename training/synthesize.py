@@ -60,7 +60,7 @@ class SynthesisConfig:
     clip_frames: int = option(1, "frames of a clip; 1: unrelated frames", "N", low=1)
     seed: int = option(0, "the same seed, the same shards", "N", low=0)
     processes: int = option(0, "processes; 0: as many as there are cores", "N", low=0)
-    picture_px: int = option(0, "side of a square picture of the person that is kept with each frame; 0: none", "PX", low=0)
+    picture_px: int = option(0, "side of the picture of the person that is kept with a frame; 0: none", "PX", low=0)
     sheet: str = option("", "picture of the first frames with landmarks, instead of shards", "FILE")
     pair: PairConfig = field(default_factory=PairConfig)
 

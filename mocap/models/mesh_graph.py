@@ -85,6 +85,21 @@ def connections(
     return [*inward, around[-1], around[-1], *outward]
 
 
+def spread(faces: NDArray[np.integer], vertices: NDArray[np.floating], count: int) -> tuple[Ints, Ints]:
+    """``count`` of a mesh's vertices, as evenly over it as can be.
+
+    Args:
+        faces: (F, 3).
+        vertices: (V, 3), only to join the parts of a mesh that has several.
+
+    Returns:
+        Which of them each vertex is nearest to (V,), and which vertices they are (count,).
+    """
+    owner, steps = _spread(_joined(_edges(faces), np.asarray(vertices)), len(vertices), count)
+    kept = np.flatnonzero(steps == 0)
+    return owner, kept[np.argsort(owner[kept])]
+
+
 def read_connections(folder: Path, names: Sequence[str]) -> list[Connections]:
     """Of the released files ``_<name>.npy``, one for each layer.
 

@@ -1,0 +1,125 @@
+"""The data sets that a published system learns from: by name and folder, ``rendered=out/pictures 3dpw=data/3DPW``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from mocap.config import option
+from mocap.errors import MocapError
+from training.datasets.images.annotations import read_coco, read_mpii
+from training.datasets.images.clips import read_clips
+from training.datasets.images.find import DATASETS, find
+from training.datasets.images.mpi_inf import read_mpi_inf_test, read_mpi_inf_train
+from training.datasets.images.npz import read_labels
+from training.datasets.images.raw import read_3dpw, read_emdb
+from training.datasets.images.rendered import Points, Rendered
+from training.datasets.images.sample import Sample
+from training.datasets.images.tsv import TsvSamples
+
+
+class Samples(Protocol):
+    """People of a data set."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+@dataclass(frozen=True)
+class SetsConfig:
+    """What to learn from, and what to validate on."""
+
+    sets: list[str] = option(["rendered=out/pictures"], f"data sets: rendered, {', '.join(DATASETS)}", "NAME=FOLDER")
+    weights: list[float] = option([], "how often a sample is of each of them; empty: by their sizes", "WEIGHT")
+    validation: str = option("out/pictures_val", "rendered people of the validation split", "DIR")
+    threads: int = option(4, "that read and crop pictures", "N", low=1)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Data sets, and how often a sample is of each.
+
+    Raises:
+        MocapError: there are no samples, or not a weight for each set.
+    """
+
+    sets: Sequence[Samples]
+    weights: Sequence[float] = field(default=())  # none: by their sizes
+
+    def __post_init__(self) -> None:
+        if not len(self):
+            raise MocapError("expected people to learn from, found data sets with none")
+        if self.weights and (len(self.weights) != len(self.sets) or min(self.weights) < 0 or not sum(self.weights)):
+            raise MocapError(f"expected {len(self.sets)} weights of data sets, found {list(self.weights)}")
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sets))
+
+    def pick(self, rng: np.random.Generator) -> Sample:
+        """A random one."""
+        weights = np.array(self.weights or [len(these) for these in self.sets], np.float64)
+        these = self.sets[rng.choice(len(self.sets), p=weights / weights.sum())]
+        return these[int(rng.integers(len(these)))]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The samples of several files as one data set's."""
+
+    parts: Sequence[Samples]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, index: int) -> Sample:
+        for part in self.parts:
+            if index < len(part):
+                return part[index]
+            index -= len(part)
+        raise IndexError(index)
+
+
+def open_sets(config: SetsConfig, points: Points) -> Mixture:
+    """The data sets of a configuration.
+
+    Args:
+        points: Of which rendered people have theirs, see ``training.published.points``.
+
+    Raises:
+        MocapError: a name is unknown, or files are missing; says what to get and where it goes.
+    """
+    return Mixture([open_set(spec, points) for spec in config.sets], config.weights)
+
+
+def open_set(spec: str, points: Points) -> Samples:
+    """One data set, ``NAME=FOLDER``."""
+    name, _, folder = spec.partition("=")
+    if not folder:
+        raise MocapError(f"expected a data set as NAME=FOLDER, e.g. rendered=out/pictures; found '{spec}'")
+    if name == "rendered":
+        return Rendered(Path(folder), points)
+    return Joined([part for file in find(name, Path(folder)) for part in _read(name, file, Path(folder))])
+
+
+def _read(name: str, file: Path, folder: Path) -> Sequence[Samples]:
+    """What a file of a data set holds, by how it is called."""
+    readers: dict[str, Callable[[], Sequence[Samples]]] = {
+        ".npz": lambda: [read_labels(file, name, folder)],
+        ".yaml": lambda: [TsvSamples(file, name)],
+        ".pt": lambda: read_clips(file, name, folder),
+        ".pkl": lambda: read_3dpw(file) if name == "3dpw" else [read_emdb(file)],
+        ".mat": lambda: read_mpi_inf_train(file) if file.name == "annot.mat" else [read_mpi_inf_test(file)],
+        ".json": lambda: [
+            read_mpii(file, folder / "images")
+            if name == "mpii"
+            else read_coco(file, folder / file.stem.rpartition("_")[2])
+        ],
+    }
+    if file.suffix not in readers:
+        raise MocapError(f"{file}: expected a file of {', '.join(readers)}; shards (.tar) are not learnt from yet")
+    return readers[file.suffix]()
