@@ -128,6 +128,7 @@ def get_example(
     augmentation: Augmentation = NOT_AUGMENTED,
     side: int = SIDE,
     flipped: tuple[int, ...] = FLIPPED_KEYPOINTS,
+    exact: bool = True,
 ) -> Example:
     """Crop and labels of a person. The box is cut to a part of the body, shifted, mirrored with the whole picture,
     and then scaled and turned; colours come last.
@@ -138,6 +139,7 @@ def get_example(
         box: px, its side, or the longer one.
         side: px of the crop.
         flipped: (n,) each keypoint's twin on the other side.
+        exact: See :func:`crop_image`.
     """
     if augmentation.part is not None:
         cut = part_box(center, box, person.keypoints_2d, augmentation.part)
@@ -150,18 +152,28 @@ def get_example(
     person = turn_person(person, augmentation.rotation)
     keypoints = person.keypoints_2d.copy()
     keypoints[:, :2] = (keypoints[:, :2] @ affine[:, :2].T + affine[:, 2]) / side - 0.5
-    image = crop_image(rgb, affine, side, augmentation.color)
+    image = crop_image(rgb, affine, side, augmentation.color, exact)
     return Example(image, replace(person, keypoints_2d=keypoints), affine)
 
 
 def crop_image(
-    rgb: NDArray[np.uint8], affine: Array, side: int = SIDE, color: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    rgb: NDArray[np.uint8],
+    affine: Array,
+    side: int = SIDE,
+    color: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    exact: bool = True,
 ) -> NDArray[np.float32]:
     """Picture (H, W, 3) -> normalised crop (3, side, side), black where the picture ends; ``color`` are factors.
 
     Bilinear, to whole grey levels, which is what OpenCV's warpAffine gives in the releases that do not round places to
     1/32 px; 4.11, which mediapipe asks for, still does.
+
+    Args:
+        exact: False: with OpenCV's rounding, thirty times as fast, for training.
     """
+    if not exact:
+        crop = cv2.warpAffine(rgb, affine, (side, side), flags=cv2.INTER_LINEAR)
+        return _normalised(crop.transpose(2, 0, 1), color)
     # Back to the single precision of the points behind it: values midway between two levels are then exactly there.
     # scipy counts rows first.
     inverse = cv2.invertAffineTransform(affine)[::-1].astype(np.float32)
@@ -170,8 +182,12 @@ def crop_image(
         affine_transform(channel, matrix, offset, (side, side), np.float64, order=1, mode="grid-constant")
         for channel in rgb.transpose(2, 0, 1)
     ]
-    factors, mean, deviation = (np.array(values)[:, None, None] for values in (color, MEAN, DEVIATION))
-    return np.asarray((np.clip(np.rint(channels) * factors, 0, 255) - mean) / deviation, np.float32)
+    return _normalised(np.rint(channels), color)
+
+
+def _normalised(channels: NDArray[Any], color: tuple[float, float, float]) -> NDArray[np.float32]:
+    factors, mean, deviation = (np.array(values, np.float32)[:, None, None] for values in (color, MEAN, DEVIATION))
+    return np.asarray((np.clip(channels * factors, 0, 255) - mean) / deviation, np.float32)
 
 
 def crop_affine(center: Array, box: float, side: int = SIDE, rotation: float = 0.0) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ network learns from this one.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Examples:
             augmentation = draw(rng, self.augmentation)
         person, box = person_of(sample, self.joint_set), self.margin * sample.side_px
         rgb, flipped = read_picture(sample), twins(self.joint_set)
-        made = get_example(person, rgb, sample.center_px, box, augmentation, self.side, flipped)
+        made = get_example(person, rgb, sample.center_px, box, augmentation, self.side, flipped, exact=False)
         pose = np.concatenate([made.person.orientation, made.person.pose]).reshape(NUM_JOINTS, 3)
         return {
             "image": made.image,
@@ -142,7 +143,8 @@ def points_in(points: Float32 | None, given: str | None, wanted: str, width: int
     return np.asarray(found, np.float32)
 
 
-def _same(name: str, names: Sequence[str]) -> int:
+@functools.cache
+def _same(name: str, names: tuple[str, ...]) -> int:
     """Where a set has the point of that name, or of that name as another data set defines it; -1: nowhere."""
     plain = name.rpartition(" ")[2]
     for candidate in (name, plain, f"lsp {plain}", f"openpose {plain}", f"coco {plain}"):
@@ -151,6 +153,7 @@ def _same(name: str, names: Sequence[str]) -> int:
     return -1
 
 
+@functools.cache
 def twins(joint_set: str) -> tuple[int, ...]:
     """Index of each point's twin on the other side; its own where it has none."""
     names = JOINT_SETS[joint_set]
