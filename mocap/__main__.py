@@ -10,6 +10,7 @@ import io
 import logging
 import sys
 from importlib import metadata
+from typing import get_args
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -26,7 +27,7 @@ from mocap.cli.parser import (
     option_names,
 )
 from mocap.cli.status import LineHandler
-from mocap.config import ExportFormat, FileConfig, LiveConfig
+from mocap.config import ExportFormat, FileConfig, LiveConfig, PublishedName, RegressorName
 from mocap.errors import MocapError
 
 DESCRIPTION = """Live motion capture from a webcam: SMPL poses over OSC and VMC, takes on disk.
@@ -57,13 +58,17 @@ A capture builds what it needs by itself, once; this is for doing so beforehand,
 
   mocap engines build --verify
   mocap engines build --backend tensorrt --verify
+  mocap engines build --regressor tokenhmr
   mocap engines bench --backend openvino onnxruntime --batch 1
 """
 IMPORT = """Take a published network into your captures. docs/published.md says what you bring, and its licences.
 
   mocap import-checkpoint tokenhmr_model.ckpt tokenizer.pth --system tokenhmr --smpl SMPL_NEUTRAL.pkl
+  mocap import-checkpoint out/postometro/best.ckpt --system postometro
   mocap live --regressor tokenhmr
 """
+SMPL_HELP = "SMPL's licensed file, for body shapes; a run has body.npz beside it"
+FILES_HELP = "what was released, in any order, or best.ckpt of a run of training"
 BACKEND_HELP = f"auto, or one of {', '.join(BACKENDS)}; a device may follow: openvino:GPU"
 
 
@@ -104,11 +109,9 @@ def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     actions = add_engine_actions(engines)  # in this order: so jsonargparse wants it
 
     imported = new_parser(description=IMPORT)
-    imported.add_argument("file", type=str, nargs="+", metavar="FILE", help="what was released, in any order")
-    imported.add_argument("--system", choices=["tokenhmr", "int", "vqhps"], required=True, help="whose it is")
-    imported.add_argument(
-        "--smpl", type=str, metavar="FILE", default=None, help="SMPL's licensed file, for body shapes"
-    )
+    imported.add_argument("file", type=str, nargs="+", metavar="FILE", help=FILES_HELP)
+    imported.add_argument("--system", choices=list(get_args(PublishedName)), required=True, help="whose it is")
+    imported.add_argument("--smpl", type=str, metavar="FILE", default=None, help=SMPL_HELP)
     commands.add_subcommand("import-checkpoint", imported, help="take a published network into your captures")
 
     doctor = new_parser(description="Check what is installed and reachable, and say what to do.")
@@ -124,6 +127,8 @@ def add_engine_actions(parser: ArgumentParser) -> dict[str, ArgumentParser]:
     build = new_parser(description="Build the engine of every network now, so that the first capture starts at once.")
     build.add_argument("--backend", type=str, metavar="NAME", default="auto", help=BACKEND_HELP)
     build.add_argument("--precision", choices=["auto", *PRECISIONS], default="auto", help="what they compute in")
+    regressors = [*get_args(RegressorName)]
+    build.add_argument("--regressor", choices=regressors, default="tokens", help="as that of the captures to come")
     build.add_argument("--people", type=int, metavar="N", default=1, help="as --max-people of the captures to come")
     build.add_argument("--verify", action="store_true", help="compare all of them, and the whole chain, with eager")
     actions.add_subcommand("build", build, help="build what is not built yet")
@@ -183,7 +188,7 @@ def dispatch_engines(action: str, options: Namespace) -> int:
     from mocap.cli import engines
 
     if action == "build":
-        return engines.build(options.backend, options.precision, options.people, options.verify)
+        return engines.build(options.backend, options.precision, options.people, options.verify, options.regressor)
     if action == "bench":
         return engines.bench(options.backend, options.batch, options.rounds, options.json)
     return engines.clean() if action == "clean" else engines.show()

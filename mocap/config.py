@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 VmcPreset = Literal["default", "vseeface", "warudo", "vnyan"]
-RegressorName = Literal["tokens", "kinematic", "tokenhmr", "int", "vqhps"]
+PublishedName = Literal["tokenhmr", "hmr2", "int", "vqhps", "postometro"]
+RegressorName = Literal["tokens", "kinematic", PublishedName]
 EngineName = Literal["auto", "tensorrt", "cuda_graph", "openvino", "onnxruntime", "eager"]
 ExportFormat = Literal["npz", "bvh"]
 DrawStyle = Literal["mesh", "skeleton"]

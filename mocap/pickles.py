@@ -126,15 +126,18 @@ def read_npy(entry: IO[bytes], unpickle: Callable[[IO[bytes]], Any]) -> Any:
 
 
 class NpzArrays(Mapping[str, Any]):
-    """The arrays of an ``.npz``, each read when it is asked for; those of Python objects as ``read_pickle`` does.
+    """The arrays of an ``.npz``, each read when it is asked for.
+
+    Args:
+        unpickle: What reads an array of Python objects, of a file and its name.
 
     Raises:
         MocapError: there is no such file or it is no npz; from a look-up: an array is broken, or a pickle that names
             more than arrays.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, unpickle: Callable[[IO[bytes], Path], Any] = read_pickle) -> None:
+        self._path, self._unpickle = path, unpickle
         try:
             with zipfile.ZipFile(path) as archive:
                 self._names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
@@ -146,7 +149,7 @@ class NpzArrays(Mapping[str, Any]):
             raise KeyError(name)
         try:
             with zipfile.ZipFile(self._path) as archive, archive.open(f"{name}.npy") as entry:
-                return read_npy(entry, lambda file: read_pickle(file, self._path / name))
+                return read_npy(entry, lambda file: self._unpickle(file, self._path / name))
         except MocapError:
             raise
         except Exception as error:  # zipfile, NumPy and zlib each have errors of their own

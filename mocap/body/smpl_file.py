@@ -7,21 +7,20 @@ in place of ``scipy.sparse`` and ``chumpy``. Neither package's code runs while t
 
 from __future__ import annotations
 
-import pickle
+import os
 import re
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csc_matrix, csr_matrix
 
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, PARENTS
 from mocap.errors import MocapError
-from mocap.pickles import ArrayUnpickler, read_npy
+from mocap.pickles import read_npy
+from mocap.sparse_pickles import Standin, StandinUnpickler, sparse_matrix
 
 Float32 = NDArray[np.float32]
 
@@ -32,6 +31,8 @@ NAMES = re.compile(r"(smpl_(neutral|male|female)|basicmodel_(neutral|m|f)_lbs_10
 WANTED = "SMPL_NEUTRAL.pkl, SMPL_NEUTRAL.npz or basicModel_neutral_lbs_10_207_0_v1.0.0.pkl"
 FOLDERS = ("", "smpl", "models", "smpl/models")  # where a folder that people name keeps the files: smplx's, SMPL's zip
 GENDERS = ("neutral", "male", "female")
+_ADVICE = "Do not open this file; get SMPL again from https://smpl.is.tue.mpg.de."
+_MOST_VERTICES = 999_999
 NEXT = "Get SMPL from https://smpl.is.tue.mpg.de, or leave the path out for the open body."
 
 
@@ -66,6 +67,15 @@ def read_smpl(path: Path, gender: str = "neutral") -> SmplArrays:
         raise MocapError(f"{path}: expected SMPL's .pkl or .npz, could not read it ({error}). {NEXT}") from error
 
 
+def write_smpl(path: Path, body: SmplArrays) -> None:
+    """Writes a body as SMPL's ``.npz``, which :func:`read_smpl` reads; all of it or nothing."""
+    fields = {"f" if name == "faces" else name: array for name, array in vars(body).items() if array is not None}
+    unfinished = path.with_suffix(".part")
+    with unfinished.open("wb") as file:
+        np.savez(file, kintree_table=np.array([PARENTS, range(NUM_JOINTS)]), **fields)
+    os.replace(unfinished, path)
+
+
 def find_smpl(path: Path, gender: str = "neutral") -> Path:
     """The file itself, or in a folder (one of FOLDERS below it) the file for ``gender``, one of GENDERS.
 
@@ -86,48 +96,8 @@ def find_smpl(path: Path, gender: str = "neutral") -> Path:
     raise MocapError(f"{path}: expected {WANTED} (gender {gender}), found {listed}. {NEXT}")
 
 
-class _Inert:
-    """Stands for an object of a class that must not be run: keeps its state, does nothing."""
-
-    state: dict[str, Any]
-
-    def __new__(cls, *_: object) -> _Inert:
-        self = super().__new__(cls)
-        self.state = {}
-        return self
-
-    def __setstate__(self, state: object) -> None:
-        parts = state if isinstance(state, tuple) else (state,)  # a tuple where the class has slots
-        self.state = {str(k): v for part in parts if isinstance(part, dict) for k, v in part.items()}
-
-
-class _SmplUnpickler(ArrayUnpickler):
-    """Resolves, besides arrays, the few names that SMPL's pickles need."""
-
-    def __init__(self, file: IO[bytes], name: Path) -> None:
-        super().__init__(file, name, "Do not open this file; get SMPL again from https://smpl.is.tue.mpg.de.")
-        self._standins: dict[str, type[_Inert]] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] == "chumpy" or module == "scipy.sparse" or module.startswith("scipy.sparse."):
-            # Classes of this load alone: a pickle may write attributes onto what it names.
-            return self._standins.setdefault(name, type(name, (_Inert,), {}))
-        if name == "_reconstructor" and module in ("copy_reg", "copyreg"):
-            return lambda *args: _reconstructor(*args)
-        if name == "object" and module in ("__builtin__", "builtins"):
-            return object
-        return super().find_class(module, name)
-
-
-def _reconstructor(cls: type, base: type, state: object) -> object:
-    """What ``copyreg`` does for protocols 0 and 1, for stand-ins only."""
-    if not (isinstance(cls, type) and issubclass(cls, _Inert)):
-        raise pickle.UnpicklingError(f"unexpected object of {cls}")
-    return cls()
-
-
 def _unpickle(file: IO[bytes], path: Path) -> Any:
-    return _SmplUnpickler(file, path).load()
+    return StandinUnpickler(file, path, _ADVICE).load()
 
 
 def _read_npz(file: IO[bytes], path: Path) -> dict[str, Any]:
@@ -141,35 +111,20 @@ def _read_npz(file: IO[bytes], path: Path) -> dict[str, Any]:
     return fields
 
 
-_SPARSE: dict[str, Callable[..., Any]] = {"csc_matrix": csc_matrix, "csr_matrix": csr_matrix}
-
-
 def _array(value: Any) -> NDArray[Any]:
     """The array that a field holds, be it dense, sparse or chumpy's."""
     while isinstance(value, np.ndarray) and value.dtype.hasobject and value.size == 1:
         value = value.item()
-    if not isinstance(value, _Inert):
+    if not isinstance(value, Standin):
         return np.asarray(value)
-    kind, state = type(value).__name__, value.state
-    if kind in _SPARSE:
-        matrix = _SPARSE[kind](tuple(_array(state[k]) for k in ("data", "indices", "indptr")), shape=_shape(state))
-        matrix.check_format(full_check=True)  # toarray() trusts the indices
+    matrix, state = sparse_matrix(value, 3 * NUM_JOINTS, _MOST_VERTICES), value.state
+    if matrix is not None:
         return np.asarray(matrix.toarray())
-    if kind == "coo_matrix":
-        where = state["coords"] if "coords" in state else (state["row"], state["col"])
-        return np.asarray(coo_matrix((_array(state["data"]), where), shape=_shape(state)).toarray())
     if "x" in state:  # chumpy.Ch: a constant
         return _array(state["x"])
     if "a" in state and "idxs" in state:  # chumpy's Select: entries of another array
         return _array(state["a"]).ravel()[_array(state["idxs"])].reshape(state["preferred_shape"])
-    raise TypeError(f"expected an array, found a {kind} with {sorted(state)}")
-
-
-def _shape(state: dict[str, Any]) -> tuple[int, int]:
-    rows, columns = state["_shape"]
-    if not (0 < rows <= NUM_JOINTS * 3 and 0 < columns < 1_000_000):
-        raise ValueError(f"sparse matrix of {rows} x {columns}")
-    return int(rows), int(columns)
+    raise TypeError(f"expected an array, found a {type(value).__name__} with {sorted(state)}")
 
 
 def _checked(fields: dict[str, NDArray[Any]], path: Path) -> SmplArrays:

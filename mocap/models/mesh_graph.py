@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,19 +68,14 @@ def connections(
     Raises:
         MocapError: the counts do not fall from V to 1 or more.
     """
-    falling = [len(vertices), *counts]
-    if any(fine <= coarse for fine, coarse in pairwise(falling)) or falling[-1] < 1:
-        raise MocapError(f"Mesh levels: expected falling numbers of vertices, found {falling}")
-    edges = _joined(_edges(faces), np.asarray(vertices))
-    around, down, up = [_neighbourhood(edges, falling[0])], [], []
-    for fine, count in zip(falling, counts, strict=False):
-        owner, steps = _spread(edges, fine, count)
-        reads = _pooled(edges, owner, steps)
+    levels = coarsened(faces, vertices, counts)
+    around, down, up = [_neighbourhood(levels[0].fine_edges, len(vertices))], [], []
+    for level in levels:
+        fine, count = len(level.owner), len(level.centres)
+        reads = _pooled(level.fine_edges, level.owner, level.steps)
         down.append(_connections(reads, fine, count))
         up.append(_connections(reads[:, [1, 0, 2]], count, fine))
-        coarse = owner[edges]
-        edges = np.unique(coarse[coarse[:, 0] != coarse[:, 1]], axis=0)
-        around.append(_neighbourhood(edges, count))
+        around.append(_neighbourhood(level.edges, count))
     inward = [layer for pair in zip(around, down, strict=False) for layer in pair]
     outward = [layer for pair in zip(up[::-1], around[-2::-1], strict=True) for layer in pair]
     return [*inward, around[-1], around[-1], *outward]
@@ -96,8 +92,47 @@ def spread(faces: NDArray[np.integer], vertices: NDArray[np.floating], count: in
         Which of them each vertex is nearest to (V,), and which vertices they are (count,).
     """
     owner, steps = _spread(_joined(_edges(faces), np.asarray(vertices)), len(vertices), count)
+    return owner, _centres(owner, steps)
+
+
+class Level(NamedTuple):
+    """A coarser level of a mesh, C vertices of the finer one's N."""
+
+    centres: Ints  # (C,) which they are
+    owner: Ints  # (N,) which of the C each finer vertex belongs to
+    steps: Ints  # (N,) along edges to it
+    faces: Ints  # (F, 3) of the C
+    edges: Ints  # (E, 2) of the C, both directions
+    fine_edges: Ints  # (E, 2) of the N, both directions
+
+
+def coarsened(faces: NDArray[np.integer], vertices: NDArray[np.floating], counts: Sequence[int]) -> list[Level]:
+    """Each level from the one before; for the arguments and errors see :func:`connections`."""
+    falling = [len(vertices), *counts]
+    if any(fine <= coarse for fine, coarse in pairwise(falling)) or falling[-1] < 1:
+        raise MocapError(f"Mesh levels: expected falling numbers of vertices, found {falling}")
+    faces, levels = np.asarray(faces, np.int64), []
+    edges = _joined(_edges(faces), np.asarray(vertices))
+    for fine, count in zip(falling, counts, strict=False):
+        owner, steps = _spread(edges, fine, count)
+        coarse = owner[edges]
+        finer, edges = edges, np.unique(coarse[coarse[:, 0] != coarse[:, 1]], axis=0)
+        faces = _whole(owner[faces])
+        levels.append(Level(_centres(owner, steps), owner, steps, faces, edges, finer))
+    return levels
+
+
+def _centres(owner: Ints, steps: Ints) -> Ints:
+    """Which vertices are the coarse ones, of what :func:`_spread` returns."""
     kept = np.flatnonzero(steps == 0)
-    return owner, kept[np.argsort(owner[kept])]
+    return kept[np.argsort(owner[kept])]
+
+
+def _whole(faces: Ints) -> Ints:
+    """Triangles (F, 3) with three corners, each once, in the order in which they come."""
+    faces = faces[(faces != np.roll(faces, 1, axis=1)).all(1)]
+    first = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)[1]
+    return faces[np.sort(first)]
 
 
 def read_connections(folder: Path, names: Sequence[str]) -> list[Connections]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import engines
-from mocap.config import FileConfig
+from mocap.config import FileConfig, RegressorName
 from mocap.models import blazepose, token_capture, token_lookahead
 
 
@@ -14,6 +14,22 @@ def product(max_people: int = 1) -> Sequence[engines.Network]:
     parts for captures that look ahead.
     """
     return (*live(max_people), *token_lookahead.networks(FileConfig().lookahead, max_people))
+
+
+def of_regressor(regressor: RegressorName, max_people: int = 1) -> Sequence[engines.Network]:
+    """What captures run with a regressor.
+
+    Raises:
+        MocapError: it is a published network that was not imported.
+    """
+    if regressor == "tokens":
+        return product(max_people)
+    people = (blazepose.detector_network(), blazepose.landmarker_network(max_batch=max_people))
+    if regressor == "kinematic":
+        return people
+    from mocap.models import published  # and torch with it
+
+    return (*people, published.as_network(regressor, max_people))
 
 
 def live(max_people: int = 1) -> Sequence[engines.Network]:

@@ -1,28 +1,31 @@
-"""Published systems in the live loop: released checkpoints become one file each, and that a regressor.
+"""Published systems in the live loop: released or trained checkpoints become one file each, and that a regressor.
 
     import_checkpoint("tokenhmr", [Path("tokenhmr_model.ckpt"), Path("tokenizer.pth")])
+    import_checkpoint("postometro", [Path("out/postometro/best.ckpt")])  # of training.harness
     regressor = load_regressor("tokenhmr")  # mocap live --regressor tokenhmr
 
-Imported files lie in the user's data directory (``MOCAP_CHECKPOINTS`` names another): weights as safetensors, and a
-JSON sidecar with what they are and where they come from.
+A run of ``training.harness`` can be imported where its last stage keeps to this:
+
+* ``Task.model()`` is the whole network, one of those that :data:`mocap.models.systems.SYSTEMS` builds, and nothing
+  else is in its state.
+* ``Task.sidecar()["network"]`` holds ``{"system": NAME, "config": dataclasses.asdict(network.config)}``; what stands
+  beside these two is not read.
+* The body that it was trained on, with any number of vertices, lies beside the checkpoint as ``body.npz``
+  (:func:`mocap.body.smpl_file.write_smpl`): meshes have its topology, and betas are its.
+
+A program can also call :func:`save_network` itself.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
-import os
-import typing
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
-import torch
 from torch import Tensor, nn
 
 import engines
@@ -31,127 +34,37 @@ from mocap.body.mesh_fit import MeshFit
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS, Skeleton, load_skeleton
 from mocap.body.smpl_file import SmplArrays, read_smpl
 from mocap.errors import MocapError
-from mocap.models import independent_tokens, tokenhmr_checkpoint, vqhps_checkpoint
-from mocap.models.checkpoints import read_file
+from mocap.models.checkpoints import read_file, under
 from mocap.models.image_regressor import ImageRegressor
-from mocap.models.independent_tokens import IndependentTokens, IndependentTokensConfig, Tokens
-from mocap.models.tokenhmr import TokenHmr, TokenHmrConfig
+from mocap.models.live_networks import LiveClip
+from mocap.models.network_file import (
+    from_dict,
+    path_of,
+    read_about,
+    read_body,
+    read_network_weights,
+    write_network,
+)
+from mocap.models.systems import known_system
 from mocap.models.weights import load_weights
 from mocap.types import Array
 
-FOLDER = "MOCAP_CHECKPOINTS"
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's RGB
-_SMPL, _BODY = "smpl.", [item.name for item in dataclasses.fields(SmplArrays)]  # the licensed body, in an imported file
-
-
-class Upright(nn.Module):
-    """Takes crops as the loop cuts them, (B, S, S, 3) in [0, 1]."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("mean", torch.tensor(_MEAN), persistent=False)
-        self.register_buffer("deviation", torch.tensor(_DEVIATION), persistent=False)
-
-    def picture(self, image: Tensor) -> Tensor:
-        """(B, 3, S, S), less ImageNet's mean and over its deviation."""
-        return ((image - self.mean) / self.deviation).permute(0, 3, 1, 2)
-
-
-class LivePose(Upright):
-    """A network that gives ``R`` and ``betas`` of a picture."""
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        found = self.network(self.picture(image))
-        return {"R": found["R"], "betas": found["betas"]}
-
-
-class LiveClip(Upright):
-    """Independent tokens: a new frame, with the tokens of the frames before it."""
-
-    network: IndependentTokens
-
-    def forward(self, image: Tensor, past: Tensor, known: Tensor) -> dict[str, Tensor]:
-        """With past tokens (B, T - 1, 24, D), oldest first; this frame's stand in where ``known`` (B, T - 1) is 0."""
-        seen = self.network.encode(self.picture(image)[:, None])
-        before = torch.where(known[..., None, None] > 0, past, seen.joints)
-        found = self.network.decode(Tokens(torch.cat([before, seen.joints], 1), seen.shape, seen.camera))
-        return {"R": found["R"][:, -1], "betas": found["betas"][:, -1], "tokens": seen.joints[:, 0]}
-
-
-class LiveMesh(Upright):
-    """A network that gives vertices."""
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        return {"vertices": self.network(self.picture(image))}
-
-
-@dataclass(frozen=True)
-class System:
-    """What sets one system apart."""
-
-    files: str  # that a user brings, in words
-    config: type
-    build: Callable[[Any, Mapping[str, Tensor]], nn.Module]  # of a configuration, for these weights
-    read: Callable[[Sequence[Path], Any, SmplArrays | None], nn.Module]  # released files and SMPL's body -> the network
-    live: Callable[[Any], nn.Module]
-    side: Callable[[Any], int]  # of the picture, px
-    margin: float = 1.2  # side of the crop over the box around the landmarks
-    aspect: float = 1.0  # width over height of what the network sees of the crop
-
-
-SYSTEMS: dict[str, System] = {
-    "tokenhmr": System(
-        files="tokenhmr_model.ckpt and tokenizer.pth",
-        config=TokenHmrConfig,
-        build=lambda config, _: TokenHmr(config),
-        read=lambda files, config, _: tokenhmr_checkpoint.read(files, config or tokenhmr_checkpoint.RELEASED),
-        live=LivePose,
-        side=lambda config: int(config.side),
-        aspect=0.75,  # a quarter of the columns is cut off
-    ),
-    "int": System(
-        files="the checkpoint (.pth.tar) with 'state_dict'",
-        config=IndependentTokensConfig,
-        build=lambda config, _: IndependentTokens(config),
-        read=lambda files, config, _: independent_tokens.read(files, config),
-        live=LiveClip,
-        side=lambda config: int(config.picture),
-        margin=1.1,
-    ),
-    "vqhps": System(
-        files=vqhps_checkpoint.WANTED,
-        config=vqhps_checkpoint.ReleasedConfig,
-        build=vqhps_checkpoint.build,
-        read=vqhps_checkpoint.read,
-        live=lambda network: LiveMesh(network.alone()),
-        side=lambda config: int(config.side),
-    ),
-}
-
-
-def path_of(system: str) -> Path:
-    """Where an imported checkpoint lies when nobody says otherwise."""
-    given = os.environ.get(FOLDER)
-    folder = Path(given) if given else Path(platformdirs.user_data_dir("mocap", appauthor=False)) / "checkpoints"
-    return folder / f"{system}.safetensors"
+BODY = "body.npz"  # of a run of training
+_RUN = {"network", "model", "ema"}  # entries of a checkpoint of training.harness
 
 
 def import_checkpoint(
     system: str, files: Sequence[Path], smpl: Path | None = None, out: Path | None = None, config: Any = None
 ) -> Path:
-    """Reads released files, strictly, and writes ours.
+    """Reads released files, or a checkpoint of ``training.harness``, strictly, and writes ours.
 
     Args:
-        system: One of :data:`SYSTEMS`.
-        files: What was released, in any order.
+        system: One of :data:`mocap.models.systems.SYSTEMS`.
+        files: What was released, in any order; or one checkpoint of a run.
         smpl: The licensed SMPL file, whose shape coefficients the system speaks of. Without it captured bodies have
-            the mean shape.
+            the mean shape. A run has its own body beside it.
         out: Where to; :func:`path_of` when not given.
-        config: Sizes of the network, where they are not the released ones.
+        config: Sizes of a released network, where they are not the released ones.
 
     Returns:
         What was written.
@@ -159,19 +72,42 @@ def import_checkpoint(
     Raises:
         MocapError: there is no such system, a file is missing, is not that, or holds code or other tensors.
     """
-    known = _known(system)
+    known = known_system(system)
+    run = _run(files)
+    if run is not None and smpl is None and (files[0].parent / BODY).is_file():
+        smpl = files[0].parent / BODY
     body = None if smpl is None else read_smpl(smpl)
-    network = known.read(files, config, body)
-    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    if body is not None:
-        arrays = {name: getattr(body, name) for name in _BODY}
-        weights |= {
-            _SMPL + name: torch.from_numpy(np.ascontiguousarray(array))
-            for name, array in arrays.items()
-            if array is not None
-        }
-    path = out or path_of(system)
-    _write(path, system, dataclasses.asdict(network.config), weights, [*files, *([smpl] if smpl else [])])  # type: ignore[call-overload]
+    network = known.read(files, config, body) if run is None else _trained(system, run, str(files[0]))
+    return save_network(system, network, body, out, [*files, *([smpl] if smpl else [])])
+
+
+def save_network(
+    system: str, network: nn.Module, body: SmplArrays | None, path: Path | None = None, sources: Sequence[Path] = ()
+) -> Path:
+    """Writes a network and its body as :func:`load_regressor` reads them, whole or not at all.
+
+    Args:
+        network: One that the system builds, with its ``config``.
+        body: Whose betas it speaks of and whose topology its vertices have. Networks that give no vertices can do
+            without: captured bodies then have the mean shape.
+        path: Where to; :func:`path_of` when not given.
+        sources: What it was made of, for the sidecar.
+
+    Raises:
+        MocapError: it is another network, the body is another's or missing, or the file cannot be written.
+    """
+    known, config = known_system(system), getattr(network, "config", None)
+    if not isinstance(config, known.config):
+        raise MocapError(f"expected a network of {system} with {known.config.__name__}, found {type(config).__name__}")
+    if "vertices" in known.outputs:
+        found = "no body" if body is None else f"one of {len(body.v_template)} vertices"
+        if body is None or len(body.v_template) != network.vertices:
+            raise MocapError(
+                f"expected the body of {system}'s {network.vertices} vertices, found {found}; give it with --smpl, or "
+                f"lay it beside the checkpoint as {BODY}"
+            )
+    path = path or path_of(system)
+    write_network(path, system, config, network.state_dict(), body, sources)
     return path
 
 
@@ -182,30 +118,22 @@ def load_network(system: str, path: Path | None = None) -> nn.Module:
         MocapError: it was not imported, or the file is another.
     """
     path = path or path_of(system)
-    known, about = _known(system), _about(system, path)
-    weights = {name: tensor for name, tensor in read_file(path).items() if not name.startswith(_SMPL)}
-    network = known.build(from_dict(known.config, about["config"]), weights)
-    load_weights(network, weights, str(path))
-    return network.eval()
+    return _built(system, _about(system, path)["config"], read_network_weights(path), str(path))
 
 
 def load_body(path: Path) -> SmplArrays | None:
-    """SMPL's body in an imported file, where it was there."""
-    from safetensors import safe_open
-
-    with safe_open(path, "numpy") as file:
-        found = {name: file.get_tensor(_SMPL + name) for name in _BODY if _SMPL + name in file.keys()}  # noqa: SIM118
-    return SmplArrays(**{"posedirs": None, **found}) if found else None
+    """The body in an imported file, where it was there."""
+    return read_body(path)
 
 
 def as_network(system: str, max_people: int = 1, path: Path | None = None) -> engines.Network:
     """An imported system as the engines want it."""
     path = path or path_of(system)
-    about, known = _about(system, path), _known(system)
+    about, known = _about(system, path), known_system(system)
     config = from_dict(known.config, about["config"])
     side = known.side(config)
     inputs = {"image": engines.TensorSpec((side, side, 3))}
-    outputs: tuple[str, ...] = ("vertices",) if system == "vqhps" else ("R", "betas")
+    outputs = known.outputs
     if known.live is LiveClip:
         frames = (config.frames or 1) - 1
         if frames < 1:
@@ -247,7 +175,7 @@ def load_regressor(
     compiled = engines.compile(as_network(system, max_people, path), engine, cache_dir=cache_dir)
     body = load_body(path or path_of(system))
     fit = MeshFit(body) if body is not None and "vertices" in compiled.spec.outputs else None
-    known, shape = _known(system), functools.partial(shape_of, skeleton_of(body))
+    known, shape = known_system(system), functools.partial(shape_of, skeleton_of(body))
     return ImageRegressor(compiled, known.margin, fit, shape, known.aspect)
 
 
@@ -268,67 +196,37 @@ def shape_of(skeleton: Skeleton | None, betas: Array) -> Array:
     return np.where(finite, betas_from_lengths(load_skeleton(), lengths), np.nan).astype(np.float32)
 
 
-def from_dict(cls: type, values: Mapping[str, Any]) -> Any:
-    """What ``dataclasses.asdict`` made of a configuration, as one again, whatever lies in it."""
-    hints, made = typing.get_type_hints(cls), {}
-    for name, value in values.items():
-        kinds = [kind for kind in (typing.get_args(hints[name]) or [hints[name]]) if dataclasses.is_dataclass(kind)]
-        if kinds and isinstance(value, Mapping):
-            value = from_dict(typing.cast(type, kinds[0]), value)
-        made[name] = tuple(value) if isinstance(value, list) else value
-    return cls(**made)
-
-
-def _known(system: str) -> System:
-    if system not in SYSTEMS:
-        raise MocapError(f"expected a system of {', '.join(SYSTEMS)}; found '{system}'")
-    return SYSTEMS[system]
-
-
-def _write(
-    path: Path, system: str, config: Mapping[str, Any], weights: Mapping[str, Tensor], sources: Sequence[Path]
-) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    part = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(dict(weights), part)
-        files = [source.name for source in sources]
-        about = {"system": system, "config": config, "files": files, "sha256": _sha256(part)}
-        os.replace(part, path)
-        path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    except (OSError, SafetensorError) as error:
-        raise MocapError(
-            f"{path}: expected a file that can be written, found {error}; free space, or set {FOLDER}"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _about(system: str, path: Path) -> dict[str, Any]:
-    """The sidecar of an imported file."""
-    _known(system)
+    return read_about(path, system, known_system(system).files)
+
+
+def _built(system: str, config: Mapping[str, Any], weights: Mapping[str, Tensor], source: str) -> nn.Module:
+    """The network of a configuration and weights, in evaluation mode."""
+    known = known_system(system)
     try:
-        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        found = about["system"], about["config"], about["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MocapError(
-            f"expected {system}'s imported checkpoint {path}, found none; you bring {SYSTEMS[system].files}: "
-            f"mocap import-checkpoint FILE... --system {system}"
-        ) from error
-    if found[0] != system:
-        raise MocapError(f"{path}: expected a checkpoint of {system}, found one of {found[0]}")
-    return typing.cast("dict[str, Any]", about)
+        network = known.build(from_dict(known.config, config), weights)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MocapError(f"{source}: expected {system}'s configuration and weights, found others: {error!r}") from error
+    load_weights(network, weights, source)
+    return network.eval()
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(2**22):
-            digest.update(block)
-    return digest.hexdigest()
+def _run(files: Sequence[Path]) -> dict[str, Any] | None:
+    """What a checkpoint of ``training.harness`` holds, if it is one."""
+    if len(files) != 1 or not files[0].is_file():
+        return None
+    found = read_file(files[0])
+    return found if found.keys() >= _RUN else None
+
+
+def _trained(system: str, run: Mapping[str, Any], source: str) -> nn.Module:
+    """The network of a run: the average of its weights, where it was kept."""
+    about = run["network"] if isinstance(run["network"], Mapping) else {}
+    if about.get("system") != system or not isinstance(about.get("config"), Mapping):
+        found = about.get("system") or "one that names none, such as an earlier stage's"
+        raise MocapError(f"{source}: expected a run whose network is of the system {system}, found {found}")
+    weights = under("module.", run["ema"]) if run["ema"] else run["model"]
+    return _built(system, about["config"], weights, source)
 
 
 @functools.cache

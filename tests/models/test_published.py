@@ -19,33 +19,23 @@ from mocap.__main__ import main
 from mocap.assets import asset_path
 from mocap.body.limb_lengths import limb_lengths
 from mocap.body.skeleton import load_skeleton
-from mocap.body.smpl_file import read_smpl
+from mocap.body.smpl_file import read_smpl, write_smpl
 from mocap.config import CaptureConfig
 from mocap.errors import MocapError
-from mocap.models import published
-from mocap.models.independent_tokens import IndependentTokensConfig
+from mocap.models import independent_tokens, network_file, published
 from mocap.models.mesh_graph import connections
 from mocap.models.mesh_vqvae import MeshVQVAE
-from mocap.models.vqhps_checkpoint import ReleasedConfig
+from mocap.models.systems import SYSTEMS
+from mocap.models.vqhps_network import VQHPSNetwork
 from mocap.pipeline import Pipeline
 from mocap.sources.video import VideoFile
 from mocap.types import Frame
+from tests.body.small_body import random_body
 from tests.models import test_independent_tokens, test_mesh_vqvae, test_tokenhmr_checkpoint, test_vqhps
 from tests.models.small_capture import CAMERA, person
-from tests.models.small_tokenhmr import SMALL as TOKENHMR
+from tests.models.small_networks import CONFIGS, INT, VQHPS, network
 
-INT = IndependentTokensConfig(
-    picture=32, backbone=None, width=48, depth=1, heads=4, hidden=24, temporal_depth=1, temporal_heads=4, frames=3
-)
-VQHPS = ReleasedConfig(
-    regressor=test_vqhps.QUIRK,
-    hrnet=None,
-    resnet=test_vqhps.BACKBONE,
-    mesh=test_vqhps.MESH,
-    connections=("pool0", "pool1", "pool2", "unpool2", "unpool1", "unpool0"),
-    side=64,
-)
-CONFIGS: dict[str, Any] = {"tokenhmr": TOKENHMR, "int": INT, "vqhps": VQHPS}
+RELEASED = [system for system in SYSTEMS if system != "postometro"]
 
 
 def released(system: str, folder: Path) -> list[Path]:
@@ -58,10 +48,33 @@ def released(system: str, folder: Path) -> list[Path]:
         return [folder / "int.pth.tar"]
     if system == "vqhps":
         return released_vqhps(folder)
-    torch.save({"state_dict": test_tokenhmr_checkpoint.model(), "epoch": 3}, folder / "model.ckpt")
+    torch.save({"state_dict": test_tokenhmr_checkpoint.model(CONFIGS[system]), "epoch": 3}, folder / "model.ckpt")
+    if system == "hmr2":
+        return [folder / "model.ckpt"]
     arch = {"net": test_tokenhmr_checkpoint.tokenizer()[1], "hparams": {"ARCH": test_tokenhmr_checkpoint.ARCH}}
     torch.save(arch, folder / "tokenizer.pth")
     return [folder / "tokenizer.pth", folder / "model.ckpt"]
+
+
+def trained(system: str, folder: Path, averaged: bool = True) -> Path:
+    """A checkpoint of a run of the harness on the open body; its last weights are others than their average."""
+    body = read_smpl(asset_path("open_body.npz"))
+    module = network(system, body)
+    state = module.state_dict()
+    average = {"n_averaged": torch.tensor(9), **{f"module.{name}": value for name, value in state.items()}}
+    last = {name: value + 1 if averaged and value.is_floating_point() else value for name, value in state.items()}
+    about = {"system": system, "config": dataclasses.asdict(module.config), "phase": 3}  # type: ignore[call-overload]
+    write_smpl(folder / "body.npz", body)
+    run = {
+        "network": about,
+        "model": last,
+        "ema": average if averaged else None,
+        "optimizer": {},
+        "step": 1,
+        "best": 2.0,
+    }
+    torch.save(run, folder / "best.ckpt")
+    return folder / "best.ckpt"
 
 
 def released_vqhps(folder: Path) -> list[Path]:
@@ -80,21 +93,32 @@ def released_vqhps(folder: Path) -> list[Path]:
 
 
 @pytest.fixture
-def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Imports a system, with the open body as if it were SMPL's file."""
-    monkeypatch.setenv(published.FOLDER, str(tmp_path / "checkpoints"))
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of this test."""
+    monkeypatch.setenv(network_file.FOLDER, str(tmp_path / "checkpoints"))
     monkeypatch.setenv("MOCAP_ENGINE_CACHE", str(tmp_path / "engines"))
+
+
+@pytest.fixture
+def imported(tmp_path: Path, place: None) -> Callable[[str], Path]:
+    """Imports a system, with the open body as if it were SMPL's file."""
     body = asset_path("open_body.npz")
-    return lambda system: published.import_checkpoint(system, released(system, tmp_path), body, config=CONFIGS[system])
+
+    def take(system: str) -> Path:
+        if system not in RELEASED:
+            return published.import_checkpoint(system, [trained(system, tmp_path)])
+        return published.import_checkpoint(system, released(system, tmp_path), body, config=CONFIGS[system])
+
+    return take
 
 
-@pytest.mark.parametrize("system", published.SYSTEMS)
+@pytest.mark.parametrize("system", RELEASED)
 def test_what_is_imported_is_what_was_released(system: str, imported: Callable[[str], Path], tmp_path: Path) -> None:
     path = imported(system)
-    assert path == published.path_of(system)
+    assert path == network_file.path_of(system)
     network = published.load_network(system)
     body = read_smpl(asset_path("open_body.npz"))
-    expected = published.SYSTEMS[system].read(released(system, tmp_path), CONFIGS[system], body)
+    expected = SYSTEMS[system].read(released(system, tmp_path), CONFIGS[system], body)
     assert network.config == expected.config
     for name, tensor in expected.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], tensor)
@@ -104,7 +128,67 @@ def test_what_is_imported_is_what_was_released(system: str, imported: Callable[[
     np.testing.assert_allclose(skeleton.mean, load_skeleton().mean, atol=1e-3)
 
 
-@pytest.mark.parametrize("system", published.SYSTEMS)
+@pytest.mark.parametrize("averaged", [True, False])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_what_was_trained_is_imported(system: str, averaged: bool, tmp_path: Path, place: None) -> None:
+    """With its body, and the average of its weights where there is one."""
+    path = published.import_checkpoint(system, [trained(system, tmp_path, averaged)])
+    body = read_smpl(asset_path("open_body.npz"))
+    expected, found = network(system, body), published.load_network(system)
+    assert found.config == expected.config
+    assert not found.training
+    for name, tensor in expected.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], tensor)
+    kept = published.load_body(path)
+    assert kept is not None
+    for name, array in vars(body).items():
+        np.testing.assert_array_equal(getattr(kept, name), array)
+    assert json.loads(path.with_suffix(".json").read_text())["files"] == ["best.ckpt", "body.npz"]
+
+
+@pytest.mark.parametrize("system", ["vqhps", "postometro"])
+def test_a_mesh_wants_its_body(system: str, tmp_path: Path, place: None) -> None:
+    checkpoint = trained(system, tmp_path)
+    (tmp_path / "body.npz").unlink()
+    with pytest.raises(MocapError, match=r"of vqhps's \d+ vertices, found no body.*body\.npz".replace("vqhps", system)):
+        published.import_checkpoint(system, [checkpoint])
+    np.savez(tmp_path / "other.npz", **random_body(60))
+    with pytest.raises(MocapError, match="found one of 60 vertices"):
+        published.import_checkpoint(system, [checkpoint], tmp_path / "other.npz")
+    assert not network_file.path_of(system).exists()
+
+
+def test_networks_of_several_topologies_are_saved_whole(tmp_path: Path) -> None:
+    """A body of few vertices, random ones, as training on a coarser body writes it."""
+    np.savez(tmp_path / "small.npz", **random_body(90))
+    body = read_smpl(tmp_path / "small.npz")
+    module = network("postometro", body)
+    path = published.save_network("postometro", module, body, tmp_path / "deep" / "small.safetensors")
+    picture = torch.rand(1, 3, 64, 64)
+    found = published.load_network("postometro", path)
+    torch.testing.assert_close(found(picture).vertices, module(picture).vertices)
+    assert found(picture).vertices.shape == (1, 90, 3)
+    with pytest.raises(MocapError, match="expected a network of int with IndependentTokensConfig, found PostoMetro"):
+        published.save_network("int", module, body, path)
+
+
+def test_second_rotation_is_kept(tmp_path: Path) -> None:
+    """VQ-HPS-rot."""
+    body = read_smpl(asset_path("open_body.npz"))
+    plain = network("vqhps", body)
+    config = replace(VQHPS, regressor=replace(VQHPS.regressor, refine_rotation=True))
+    assert isinstance(plain, VQHPSNetwork)
+    rows = [getattr(plain, f"rows{number}") for number in range(6)]
+    module = VQHPSNetwork(config, rows, plain.network.joint_regressor, torch.from_numpy(body.v_template)).eval()
+    path = published.save_network("vqhps", module, body, tmp_path / "rot.safetensors")
+    found, picture = published.load_network("vqhps", path), torch.rand(1, 3, 64, 64)
+    assert found.config.regressor.refine_rotation  # type: ignore[union-attr]
+    prediction = found(picture)
+    assert (prediction.R - prediction.first_R).abs().max() > 1e-3
+    torch.testing.assert_close(prediction.R, module(picture).R)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_it_runs_frame_by_frame_and_nobody_changes_another(system: str, imported: Callable[[str], Path]) -> None:
     imported(system)
     alone, together = (published.load_regressor(system, "eager", 2) for _ in range(2))
@@ -120,7 +204,7 @@ def test_it_runs_frame_by_frame_and_nobody_changes_another(system: str, imported
     assert np.abs(one.betas).max() > 1e-3
 
 
-@pytest.mark.parametrize("system", published.SYSTEMS)
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_its_graph_is_whole_and_static(system: str, imported: Callable[[str], Path]) -> None:
     imported(system)
     network = published.as_network(system, 2)
@@ -128,7 +212,7 @@ def test_its_graph_is_whole_and_static(system: str, imported: Callable[[str], Pa
     assert not program.range_constraints
 
 
-@pytest.mark.parametrize("system", published.SYSTEMS)
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_the_whole_path_runs(system: str, imported: Callable[[str], Path]) -> None:
     """From the video's frames to placed poses, with random weights, by the engine that ``auto`` takes."""
     imported(system)
@@ -160,10 +244,10 @@ class Hostile:
 
 
 def test_bad_files_are_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(published.FOLDER, str(tmp_path))
+    monkeypatch.setenv(network_file.FOLDER, str(tmp_path))
     with pytest.raises(MocapError, match=r"mocap import-checkpoint FILE\.\.\. --system tokenhmr"):
         published.load_regressor("tokenhmr")
-    with pytest.raises(MocapError, match="expected a system of tokenhmr, int, vqhps; found 'hmr'"):
+    with pytest.raises(MocapError, match="expected a system of tokenhmr, hmr2, int, vqhps, postometro; found 'hmr'"):
         published.import_checkpoint("hmr", [])
     with pytest.raises(MocapError, match="found no file"):
         published.import_checkpoint("int", [tmp_path / "nowhere.pth"])
@@ -179,7 +263,7 @@ def test_bad_files_are_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monke
         published.import_checkpoint("vqhps", files, body, config=VQHPS)
     with pytest.raises(MocapError, match=r"expected the regressor's checkpoint.* found vqhps\.pth, matrices"):
         published.import_checkpoint("vqhps", files[:2], body, config=VQHPS)
-    published.import_checkpoint("int", released("int", tmp_path), config=INT, out=published.path_of("tokenhmr"))
+    published.import_checkpoint("int", released("int", tmp_path), config=INT, out=network_file.path_of("tokenhmr"))
     with pytest.raises(MocapError, match="expected a checkpoint of tokenhmr, found one of int"):
         published.load_regressor("tokenhmr")
 
@@ -187,7 +271,7 @@ def test_bad_files_are_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_command_says_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(published.FOLDER, str(tmp_path / "checkpoints"))
+    monkeypatch.setenv(network_file.FOLDER, str(tmp_path / "checkpoints"))
     small = [str(path) for path in released("int", tmp_path)]
     assert main(["import-checkpoint", "nowhere.pth", "--system", "int"]) == 1
     assert "found no file nowhere.pth" in capsys.readouterr().err
@@ -195,7 +279,7 @@ def test_the_command_says_what_is_wrong(
     told = capsys.readouterr().err
     assert told.startswith("error: ")
     assert "expected" in told
-    assert not published.path_of("int").exists()
+    assert not network_file.path_of("int").exists()
     assert main(["file", str(asset_path("demo.mp4")), "--regressor", "int", "--out", str(tmp_path)]) == 1
     assert "mocap import-checkpoint FILE... --system int" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.take"))
@@ -204,13 +288,11 @@ def test_the_command_says_what_is_wrong(
 def test_the_command_tells_what_comes_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(published.FOLDER, str(tmp_path / "checkpoints"))
-    sized = dataclasses.replace(
-        published.SYSTEMS["int"], read=lambda files, _, body: published.independent_tokens.read(files, INT)
-    )
-    monkeypatch.setitem(published.SYSTEMS, "int", sized)
+    monkeypatch.setenv(network_file.FOLDER, str(tmp_path / "checkpoints"))
+    sized = dataclasses.replace(SYSTEMS["int"], read=lambda files, _, body: independent_tokens.read(files, INT))
+    monkeypatch.setitem(SYSTEMS, "int", sized)
     assert main(["import-checkpoint", *map(str, released("int", tmp_path)), "--system", "int"]) == 0
     told = capsys.readouterr().out
-    assert str(published.path_of("int")) in told
+    assert str(network_file.path_of("int")) in told
     assert "mocap live --regressor int" in told
     assert "mean shape" in told

@@ -17,7 +17,7 @@ from mocap.body.torch_figure import Figure
 from mocap.body.torch_rotations import geodesic_angle
 from mocap.models.image_regressor import frame_from_square
 from mocap.models.independent_tokens import IndependentTokens, IndependentTokensConfig
-from mocap.models.published import Upright
+from mocap.models.live_networks import Upright
 from mocap.models.tokenhmr import HeadConfig, TokenHmr, TokenHmrConfig
 from mocap.models.tokenizer import load_tokenizer
 from mocap.models.vit import DecoderConfig, VitConfig
