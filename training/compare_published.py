@@ -25,6 +25,8 @@ from mocap.body.torch_figure import Figure
 from mocap.config import option
 from mocap.errors import MocapError
 from mocap.models import published
+from mocap.models.network_file import read_body
+from mocap.models.systems import known_system
 from training.capture.predict import load_network
 from training.capture.samples import inputs
 from training.capture.shards import Shards, load_shards
@@ -109,8 +111,8 @@ def _mean_pose(seen: Rendered, people: Rendered, kept: Tensor) -> Row:
 @torch.no_grad()
 def _published(system: str, file: Path, people: Rendered, kept: Tensor) -> Row:
     """Joints of the mesh where the network gives one, else of its rotations and shape on the open body."""
-    network, body, figure = published.load_network(system, file), published.load_body(file), Figure()
-    known = published.SYSTEMS[system]
+    network, body, figure = published.load_network(system, file), read_body(file), Figure()
+    known = known_system(system)
     regressor = None if body is None else torch.from_numpy(body.J_regressor)
 
     def find(picture: Tensor) -> Tensor:

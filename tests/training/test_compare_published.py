@@ -1,4 +1,4 @@
-"""The comparison: exact where a system knows the truth, the same people for all, every number that runs counted once."""
+"""The comparison: exact where a system knows the truth, all on the same people, what runs is counted."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def test_who_knows_the_truth_is_exact(folder: Path, monkeypatch: pytest.MonkeyPa
     """Answers are in the axes of the crop's camera, errors in those of the picture's."""
     people = Rendered(folder, OpenPoints("smpl24"))
     known = type("Known", (), {"side": staticmethod(lambda _: 32), "margin": 1.2, "aspect": 1.0})
-    monkeypatch.setattr(compare_published.published, "SYSTEMS", {"tokenhmr": known})
+    monkeypatch.setattr(compare_published, "known_system", lambda _: known)
     monkeypatch.setattr(compare_published.published, "load_network", lambda *_: _Knowing(people))
-    monkeypatch.setattr(compare_published.published, "load_body", lambda _: None)
+    monkeypatch.setattr(compare_published, "read_body", lambda _: None)
     row = compare_published._published("tokenhmr", Path("x"), people, torch.ones(len(people), dtype=torch.bool))
     true = people.p_camera_joint - people.p_camera_joint[:, :1]
     torch.testing.assert_close(row.joints, true, atol=1e-4, rtol=0)
