@@ -16,6 +16,7 @@ from scipy.ndimage import affine_transform
 
 from mocap.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from mocap.body.skeleton import JOINT_NAMES
+from mocap.config import option
 
 Array = NDArray[np.floating[Any]]
 
@@ -75,14 +76,14 @@ NOT_AUGMENTED = Augmentation()
 class AugmentationConfig:
     """What may be done to a crop; the defaults are as released. Normal deviates are clipped at 1, of rotations at 2."""
 
-    shift: float = 0.02  # standard deviation
-    scale: float = 0.3  # standard deviation
-    rotation: float = 30.0  # standard deviation, degrees
-    rotation_rate: float = 0.6  # share of crops that are turned
-    flip_rate: float = 0.5  # share that is mirrored
-    color: float = 0.2  # largest relative change of a colour
-    part_rate: float = 0.1  # share that is cut to a part of the body
-    aggressive: bool = True  # parts of AGGRESSIVE, not of USUAL
+    shift: float = option(0.02, "standard deviation of the box's place, in its sides", low=0)
+    scale: float = option(0.3, "standard deviation of the box's side, relative", low=0, high=1)
+    rotation: float = option(30.0, "standard deviation of the box's angle", "DEGREES", low=0)
+    rotation_rate: float = option(0.6, "share of crops that are turned", "SHARE", low=0, high=1)
+    flip_rate: float = option(0.5, "share that is mirrored", "SHARE", low=0, high=1)
+    color: float = option(0.2, "largest relative change of a colour", low=0, high=1)
+    part_rate: float = option(0.1, "share that is cut to a part of the body", "SHARE", low=0, high=1)
+    aggressive: bool = option(True, "cut to any part, an arm alone too; off: to what is above hips, shoulders or chin")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ class Examples:
         margin: Side of the crop over the side of the sample's box.
         augmentation: None: nothing is done to crops.
         keep: A sample, or what of it is trusted; None: another is taken.
+        body: Whose betas count: "open", "smpl" or "smplx". Those of other bodies are as if they were not there.
     """
 
     samples: Mixture
@@ -52,6 +53,7 @@ class Examples:
     margin: float = 1.0
     augmentation: AugmentationConfig | None = None
     keep: Callable[[Sample], Sample | None] = lambda sample: sample
+    body: str = "open"
     seed: int = 0
 
     def __call__(self, n: int) -> Example:
@@ -70,6 +72,8 @@ class Examples:
         augmentation = NOT_AUGMENTED
         if rng is not None and self.augmentation is not None:
             augmentation = draw(rng, self.augmentation)
+        if sample.body != self.body:
+            sample = replace(sample, betas=None)
         person, box = person_of(sample, self.joint_set), self.margin * sample.side_px
         rgb, flipped = read_picture(sample), twins(self.joint_set)
         made = get_example(person, rgb, sample.center_px, box, augmentation, self.side, flipped, exact=False)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mocap.body.torch_rotations import axis_angle_to_matrix
+from mocap.config import option
 from training.capture import tals
 
 KEYPOINTS, PELVIS = 44, 39
@@ -42,17 +43,23 @@ POSE_THRESHOLDS = (
 class LossConfig:
     """Weights, and how labels are scaled; the defaults are as released, :data:`PAPER` is what the paper says."""
 
-    keypoints_3d: float = 0.05  # weight of L1, m
-    keypoints_2d: float = 0.01  # weight of L1, sides of the crop
-    orientation: float = 0.001  # weight of the pelvis' squared error, entries of the matrix
-    pose: float = 0.001  # weight of the other joints'
-    betas: float = 0.0005  # weight of the shape's squared error
-    tals: bool = True  # off: every label that is there counts in full, HMR2.0's losses
-    scale: float = 0.05  # of an error below its threshold, alpha of Eqs. 2 and 3
-    squared_distance: bool = True  # of a keypoint, compared with the threshold; the paper's is of the L1 norm
-    scale_true_picture: bool = True  # keypoints in the picture are scaled in sets with true 3D, too
-    pseudo_keypoints_3d: bool = True  # of other sets count where the same keypoint is beyond its threshold
-    true_needs_label: bool = False  # else poses of true sets count whether or not there is a label, as zeros
+    keypoints_3d: float = option(0.05, "weight of keypoints in space, L1, m", low=0)
+    keypoints_2d: float = option(0.01, "weight of keypoints in the picture, L1, sides of the crop", low=0)
+    orientation: float = option(0.001, "weight of the pelvis' squared error, entries of the matrix", low=0)
+    pose: float = option(0.001, "weight of the other joints'", low=0)
+    betas: float = option(0.0005, "weight of the shape's squared error", low=0)
+    tals: bool = option(True, "errors are scaled; off: every label that is there counts in full, HMR2.0's losses")
+    scale: float = option(0.05, "of an error below its threshold, alpha of Eqs. 2 and 3; the paper's is 0.01", low=0)
+    squared_distance: bool = option(True, "of a keypoint, compared with its threshold; the paper's is the L1 norm")
+    scale_true_picture: bool = option(
+        True, "keypoints in the picture are scaled in sets with true 3D, too; not in the paper"
+    )
+    pseudo_keypoints_3d: bool = option(
+        True, "of other sets count in space where they are beyond their threshold in the picture; not in the paper"
+    )
+    true_needs_label: bool = option(
+        False, "off: poses of sets with true 3D count whether or not there is a label, as zeros; not in the paper"
+    )
 
 
 RELEASED = LossConfig()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from training.datasets.images.rendered import Rendered
+from training.datasets.images.sample import Sample
 from training.metrics import mpjpe, pa_mpjpe
 from training.published.examples import Examples, stacked
 
@@ -22,10 +23,18 @@ class Validation:
         people: Of a split that training does not see.
         examples: How to crop them; not augmented here.
         threads: That crop them.
+        frame: A sample with the box that its crop is cut around.
     """
 
-    def __init__(self, people: Rendered, examples: Examples, threads: int = 4) -> None:
+    def __init__(
+        self,
+        people: Rendered,
+        examples: Examples,
+        threads: int = 4,
+        frame: Callable[[Sample], Sample] = lambda sample: sample,
+    ) -> None:
         self._people, self._examples, self._pool = people, examples, ThreadPoolExecutor(threads)
+        self._frame = frame
 
     @property
     def joints(self) -> Tensor:
@@ -38,7 +47,7 @@ class Validation:
         parts = []
         for first in range(0, len(self._people), _BATCH):
             rows = range(first, min(first + _BATCH, len(self._people)))
-            crops = self._pool.map(lambda row: self._examples.plain(self._people[row]), rows)
+            crops = self._pool.map(lambda row: self._examples.plain(self._frame(self._people[row])), rows)
             parts.append(find(stacked(list(crops), device)["image"]).float().cpu())
         return torch.cat(parts)
 

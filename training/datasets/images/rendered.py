@@ -91,6 +91,7 @@ class Rendered:
             center_px=np.full(2, size / 2, np.float32),
             side_px=size / ROOM,
             true_3d=True,
+            body="open",
             joints_2d=self.joint_set,
             keypoints_2d=torch.cat([keypoints, inside[:, None]], 1).numpy(),
             joints_3d=self.joint_set,

@@ -34,7 +34,7 @@ class Sample:
     side_px: float  # its side; whether there is a margin, and how much, differs by format: see docs/published_data.md
     true_3d: bool  # pose and 3D points were measured or rendered; False: another system fitted them (pseudo-labels)
     gender: str = "neutral"  # male, female or neutral: whose shapes the betas are of
-    body: str = "smpl"  # smpl or smplx: whose betas they are. Rotations are SMPL's joints in both
+    body: str = "smpl"  # smpl, smplx or open: whose betas they are. Rotations are SMPL's joints in all
     joints_2d: str | None = None  # a name of JOINT_SETS
     keypoints_2d: Float32 | None = None  # (K, 3) x px, y px, confidence; 0: not known
     joints_3d: str | None = None  # a name of JOINT_SETS
