@@ -57,6 +57,11 @@ class OpenPoints(nn.Module):
         """R (B, 24, 3, 3), betas (B, 10) -> (B, n, 3) m in the axes of the pelvis' parent, the pelvis at 0."""
         return torch.cat(self.figure(R, betas), 1)[:, self.at]
 
+    def joints(self, R: Tensor, betas: Tensor) -> Tensor:
+        """SMPL's joints (B, 24, 3) m, the pelvis at 0."""
+        found: Tensor = self.figure(R, betas)[0]
+        return found
+
 
 def _place(name: str) -> int | None:
     """Index of a point of a joint set among the figure's 24 joints and 33 landmarks."""
@@ -98,6 +103,10 @@ class SmplPoints(nn.Module):
         if self.joint_set == "44":
             return keypoints_of(joints, vertices, self.regressor, _OPENPOSE)
         return spin_joints(joints, vertices, self.regressor)
+
+    def joints(self, R: Tensor, betas: Tensor) -> Tensor:
+        """SMPL's joints (B, 24, 3) m, the pelvis at 0."""
+        return self.body.joints(R, torch.zeros_like(betas[:, :3]), betas)
 
 
 def load_points(joint_set: str, smpl: str = "", regressor: str = "") -> OpenPoints | SmplPoints:
