@@ -38,6 +38,7 @@ from training.options import run
 from training.published.examples import Examples
 from training.published.points import OpenPoints
 from training.published.sets import Mixture
+from training.published.tokenhmr_samples import framed
 from training.published.validation import Validation
 
 _ROUNDS, _WARM_UP = 30, 3
@@ -126,8 +127,9 @@ def _published(system: str, file: Path, people: Rendered, kept: Tensor) -> Row:
 
     side = known.side(network.config)
     take = (lambda picture: find(picture[:, None])) if system == "int" else find
-    examples = Examples(Mixture([people]), _JOINT_SET, side, known.margin / known.aspect)
-    joints = Validation(people, examples).found(take) @ people.R_camera_view.mT
+    examples = Examples(Mixture([people]), _JOINT_SET, side)
+    crops = Validation(people, examples, frame=lambda sample: framed(sample, known.margin, (known.aspect, 1.0)))
+    joints = crops.found(take) @ people.R_camera_view.mT
     one = torch.randn(1, 3, side, side)
     return Row(system, joints[kept], _parameters(network, lambda: take(one)), _time(lambda: take(one)))
 

@@ -67,9 +67,9 @@ def with_points(sample: Sample, points: SmplPoints) -> Sample:
     )
 
 
-def framed(sample: Sample, margin: float = 1.0) -> Sample:
-    """The sample with the box that evaluation crops: around its known points, expanded to 3 : 4, and as much wider as
-    ``margin`` says. In training it is the longer side, as released.
+def framed(sample: Sample, margin: float = 1.0, aspect: tuple[float, float] = _ASPECT) -> Sample:
+    """The sample with the box that evaluation crops: around its known points, expanded to an aspect (width, height), and
+    as much wider as ``margin`` says. In training it is the longer side, as released.
     """
     points = sample.keypoints_2d
     if points is None or not (points[:, 2] > 0).any():
@@ -79,7 +79,7 @@ def framed(sample: Sample, margin: float = 1.0) -> Sample:
     return replace(
         sample,
         center_px=((low + high) / 2).astype(np.float32),
-        side_px=margin * float(expand_to_aspect(high - low, _ASPECT).max()),
+        side_px=margin * float(expand_to_aspect(high - low, aspect).max()),
     )
 
 
