@@ -68,8 +68,8 @@ def with_points(sample: Sample, points: SmplPoints) -> Sample:
 
 
 def framed(sample: Sample, margin: float = 1.0, aspect: tuple[float, float] = _ASPECT) -> Sample:
-    """The sample with the box that evaluation crops: around its known points, expanded to an aspect (width, height), and
-    as much wider as ``margin`` says. In training it is the longer side, as released.
+    """The sample with the box that evaluation crops: around its known points, expanded to an aspect (width, height),
+    and as much wider as ``margin`` says. In training it is the longer side, as released.
     """
     points = sample.keypoints_2d
     if points is None or not (points[:, 2] > 0).any():
