@@ -14,6 +14,11 @@ see of a video is kept in out/evaluation, so a second run is quick.
 
 --output writes the page, .json beside it, and pictures; without it the tables go to the terminal. --ladder, --crops and
 --noise ask where the error comes from, and what happens when less is seen; --crops and --occlusion-map render people.
+
+Published systems on published data, by their papers' protocols and beside the papers' figures, have their own options:
+
+    python -m training.evaluate --system tokenhmr --data 3dpw=DIR emdb=DIR --smpl SMPL_DIR --extra-regressor FILE
+    python -m training.evaluate --system tokenhmr --help                   (int, vqhps and postometro alike)
 """
 
 from __future__ import annotations
@@ -178,7 +183,11 @@ def _command() -> str:
 
 
 def main() -> int:
-    """Command line."""
+    """Command line; ``--system`` is a published one."""
+    if any(word.partition("=")[0] == "--system" for word in sys.argv[1:]):
+        from training.published.evaluate import main as evaluate_published
+
+        return evaluate_published()
     return run(EvaluationConfig, __doc__ or "", evaluate)
 
 

@@ -1,0 +1,147 @@
+"""``python -m training.evaluate --system ...``: networks as they are imported, and what is wrong is one clear error."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mocap.assets import asset_path
+from mocap.body.smpl_file import read_smpl
+from mocap.models import published
+from tests.models import test_published as small
+from tests.training.datasets.images.small_files import save_npz
+from tests.training.published import evaluation_files as files
+from tests.training.published.evaluation_files import N, V
+from training import evaluate as program
+from training.published.evaluate import PublishedEvaluationConfig, evaluate
+from training.published.evaluate_bodies import Bodies
+from training.published.evaluate_protocol import Options
+from training.published.evaluate_protocols import VqHpsProtocol
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``python -m training.evaluate`` with a small imported TokenHMR of random weights."""
+    monkeypatch.setenv(published.FOLDER, str(tmp_path / "checkpoints"))
+    smpl = files.write_smpl(tmp_path / "smpl")
+    published.import_checkpoint(
+        "tokenhmr", small.released("tokenhmr", tmp_path), smpl / "SMPL_NEUTRAL.npz", config=small.TOKENHMR
+    )
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["evaluate", *(word.replace("TMP", str(tmp_path)) for word in arguments)])
+        return program.main()
+
+    return run
+
+
+def test_the_whole_command(command: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An imported network of random weights, from the data set's file to the page."""
+    files.write_tokenhmr_emdb(tmp_path / "data" / "emdb" / "emdb.npz", gender=["n"] * N)
+    given = ("--system", "tokenhmr", "--data", "emdb", "--folder", "TMP/data", "--device", "cpu", "--batch", "4")
+    assert command(*given) == 0  # the neutral body is that of the import
+    told = capsys.readouterr().out
+    assert f"{N} people." in told
+    assert "TokenHMR (SD + ITW + BL), Table 1" in told
+    row = next(line for line in told.splitlines() if line.startswith("| MPJPE"))
+    assert float(row.split("|")[2]) > 1
+    assert command(*given, "--limit", "2", "--output", "TMP/page.md") == 0
+    assert "2 people; only the first 2." in (tmp_path / "page.md").read_text(encoding="utf-8")
+
+
+def test_int_and_vqhps_as_they_are_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks of random weights in the released form: clips for INT; whom a mesh depends on for VQ-HPS."""
+    regressor = replace(small.VQHPS.regressor, joints=17)
+    monkeypatch.setattr(small, "VQHPS", replace(small.VQHPS, regressor=regressor))
+    monkeypatch.setenv(published.FOLDER, str(tmp_path / "checkpoints"))
+    body = asset_path("open_body.npz")
+    for gender in ("NEUTRAL", "MALE", "FEMALE"):
+        (tmp_path / "smpl").mkdir(exist_ok=True)
+        shutil.copy(body, tmp_path / "smpl" / f"SMPL_{gender}.npz")
+    for system, config in (("int", small.INT), ("vqhps", small.VQHPS)):
+        published.import_checkpoint(system, small.released(system, tmp_path), body, config=config)
+    np.save(tmp_path / "J.npy", np.concatenate([read_smpl(body).J_regressor] * 2)[:17])
+    data = files.write_joblib(tmp_path / "3dpw_test_db.pt", np.ones((N, 49, 4)), ["a"] * 4 + ["b"] * 2)
+    files.write_3dpw(tmp_path / "raw")
+    shared: Any = {"smpl": str(tmp_path / "smpl"), "device": "cpu"}
+    given: Any = {**shared, "h36m_regressor": str(tmp_path / "J.npy"), "pool": 6}
+    (clips,) = evaluate(PublishedEvaluationConfig("int", [f"3dpw={data}"], **given))
+    assert (clips.people, clips.failed) == (N, 0)
+    assert np.isfinite(list(clips.mm.values())).all()
+    (meshes,) = evaluate(PublishedEvaluationConfig("vqhps", [f"3dpw={tmp_path / 'raw'}"], **shared))
+    assert (meshes.people, meshes.failed) == (N, 0)
+    assert np.isfinite(list(meshes.mm.values())).all()
+    pictures = torch.randn(3, 3, small.VQHPS.side, small.VQHPS.side, generator=torch.Generator().manual_seed(0))
+    for over_batch in (False, True):
+        network: Any = published.load_network("vqhps")
+        bodies = Bodies(tmp_path / "smpl", None, torch.device("cpu"))
+        VqHpsProtocol("3dpw", network, small.VQHPS.side, bodies, Options(over_batch=over_batch))
+        with torch.inference_mode():
+            together, alone = network.network(pictures).logits[2], network.network(pictures[2:]).logits[0]
+        assert torch.allclose(together, alone, atol=1e-5) is not over_batch
+
+
+def test_both_programs_tell_of_each_other(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, words in ((["--help"], "--system tokenhmr --help"), (["--system", "int", "--help"], "--pool N")):
+        with pytest.raises(SystemExit) as stopped:
+            command(*arguments)
+        assert stopped.value.code == 0
+        assert words in capsys.readouterr().out
+
+
+WRONG: dict[str, tuple[list[str], str]] = {
+    "no data": ([], "--data: expected data sets of tokenhmr's protocol, 3dpw, emdb; found none"),
+    "other data": (["--data", "h36m=TMP"], "--data h36m: expected a data set of tokenhmr's protocol, 3dpw, emdb"),
+    "twice": (["--data", "emdb=a", "emdb=b"], "expected each data set once"),
+    "no folder": (["--data", "3dpw=TMP/none"], "found no such folder. Get imageFiles.zip"),
+    "other format": (["--data", "3dpw=TMP/raw"], "expected an .npz of labels for tokenhmr's protocol, found walk.pkl"),
+    "other file": (["--data", "3dpw=TMP/raw/sequenceFiles/test/walk.pkl"], "found a .pkl file"),
+    "train": (["--data", "3dpw=TMP/train"], "expected one file of the split test"),
+    "regressor": (["--data", "3dpw=TMP/good"], "--extra-regressor: expected a file, found none; get SMPL_to_J19.pkl"),
+    "no regressor": (["--data", "3dpw=TMP/good", "--extra-regressor", "TMP/x"], "found no"),
+    "its size": (["--data", "3dpw=TMP/good", "--extra-regressor", "TMP/small.npy"], "(19, 60), found (17, 60)"),
+    "genders": (["--data", "emdb=TMP/emdb.npz"], "--smpl: expected the folder with SMPL's male file, found none"),
+    "no pose": (
+        ["--data", "emdb=TMP/none.npz", "--smpl", "TMP/smpl"],
+        "expected SMPL's pose and betas, which are the truth, found none",
+    ),
+    "no points": (
+        ["--data", "3dpw=TMP/pointless_test.npz", "--smpl", "TMP/smpl", "--extra-regressor", "TMP/J19.npy"],
+        "expected 3D points of the set 44, which are the truth, found none",
+    ),
+    "picture": (["--data", "emdb=TMP/away/emdb.npz", "--smpl", "TMP/smpl"], "expected a picture in"),
+    "checkpoint": (["--data", "emdb=TMP/emdb.npz", "--checkpoint", "TMP/no.safetensors"], "mocap import-checkpoint"),
+    "device": (["--data", "emdb=TMP/emdb.npz", "--device", "abacus"], "--device: expected a device"),
+    "page": (["--data", "emdb=TMP/emdb.npz", "--output", "page.html"], "expected a Markdown page"),
+    "smplh": (["--data", "emdb=TMP/emdb.npz", "--smplh", "TMP"], "--smplh: expected --system vqhps"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_wrong_is_one_clear_error(
+    kind: str, command: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, message = WRONG[kind]
+    files.write_tokenhmr_emdb(tmp_path / "emdb.npz")
+    files.write_tokenhmr_emdb(tmp_path / "none.npz", has_body_pose=np.zeros(N))
+    save_npz(tmp_path / "away" / "emdb.npz", dict(np.load(tmp_path / "emdb.npz")))
+    files.write_3dpw(tmp_path / "raw")
+    vertices = torch.zeros(N, V, 3)
+    path = files.write_4d_humans(tmp_path / "good" / "3dpw_test.npz", vertices, np.zeros((19, V)))
+    fields = dict(np.load(path))
+    save_npz(tmp_path / "train" / "3dpw_train.npz", fields)
+    del fields["extra_keypoints_3d"], fields["body_keypoints_3d"]
+    save_npz(tmp_path / "pointless_test.npz", fields)
+    files.write_regressor(tmp_path / "small.npy", 17)
+    files.write_regressor(tmp_path / "J19.npy", 19)
+    assert command("--system", "tokenhmr", *arguments) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") or "\nerror: " in told
+    assert message in told
