@@ -18,7 +18,7 @@ see of a video is kept in out/evaluation, so a second run is quick.
 Published systems on published data, by their papers' protocols and beside the papers' figures, have their own options:
 
     python -m training.evaluate --system tokenhmr --data 3dpw=DIR emdb=DIR --smpl SMPL_DIR --extra-regressor FILE
-    python -m training.evaluate --system tokenhmr --help                   (int, vqhps and postometro alike)
+    python -m training.evaluate --system tokenhmr --help                   (hmr2, int, vqhps, postometro alike)
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
     python -m training.evaluate --system vqhps --data 3dpw=DIR --smpl SMPL_DIR
     python -m training.evaluate --system postometro --data 3dpw=test.yaml --smpl SMPL_DIR --h36m-regressor FILE
 
-The network is what mocap import-checkpoint wrote, or --checkpoint. HMR2.0 is a TokenHMR network with a linear head:
---system tokenhmr. Data sets, regressors and SMPL are files that you bring; what each protocol needs, and where from:
-docs/published_evaluation.md. Without --system the program compares our own systems: python -m training.evaluate --help.
+The network is what mocap import-checkpoint wrote, or --checkpoint. --system hmr2 is measured like tokenhmr. Data sets,
+regressors and SMPL are files that you bring; what each protocol needs, and where from: docs/published_evaluation.md.
+Without --system the program compares our own systems: python -m training.evaluate --help.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from torch import nn
 from mocap.config import option
 from mocap.errors import MocapError
 from mocap.models import published
+from mocap.models.systems import known_system
 from training.datasets.images.find import data_set
 from training.options import run
-from training.published.evaluate_bodies import REGRESSORS, Bodies
+from training.published.evaluate_bodies import Bodies
 from training.published.evaluate_data import FORMATS, People, load_people
 from training.published.evaluate_figures import METRICS, Figure, figures
 from training.published.evaluate_measure import measure
 from training.published.evaluate_protocol import Options, Protocol
 from training.published.evaluate_protocols import PROTOCOLS
+from training.published.points import REGRESSORS
 
-SystemName = Literal["tokenhmr", "int", "vqhps", "postometro"]
+SystemName = Literal["tokenhmr", "hmr2", "int", "vqhps", "postometro"]
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ class PublishedEvaluationConfig:
     margin: float = option(1.2, "by which tight boxes of 3DPW's and EMDB's own pickles are enlarged", "FACTOR", low=1)
     smpl: str = option("", "folder with SMPL's neutral, male and female files", "DIR")
     smplh: str = option("", "VQ-HPS: folder of SMPL-H, for true meshes as in the released code", "DIR")
-    h36m_regressor: str = option("", REGRESSORS["h36m_regressor"], "FILE")
-    extra_regressor: str = option("", REGRESSORS["extra_regressor"] + "; TokenHMR on 3DPW", "FILE")
-    spin_regressor: str = option("", REGRESSORS["spin_regressor"] + "; INT on MPI-INF-3DHP", "FILE")
+    h36m_regressor: str = option("", f"{REGRESSORS['h36m'][1]}; all but TokenHMR and HMR2.0", "FILE")
+    extra_regressor: str = option("", f"{REGRESSORS['44'][1]}; TokenHMR and HMR2.0 on 3DPW", "FILE")
+    spin_regressor: str = option("", f"{REGRESSORS['spin49'][1]}; INT on MPI-INF-3DHP", "FILE")
     checkpoint: str = option("", "network (default: what mocap import-checkpoint wrote)", "FILE")
     bodies: Literal["protocol", "gendered", "neutral"] = option("protocol", "SMPL of the true meshes")
     every_frame: bool = option(False, "count frames too that the data set says not to count")
@@ -100,7 +102,7 @@ def evaluate(
     path = Path(config.checkpoint) if config.checkpoint else published.path_of(config.system)
     if network is None:
         network = published.load_network(config.system, path)
-        side = published.SYSTEMS[config.system].side(network.config)
+        side = known_system(config.system).side(network.config)
     imported = published.load_body(path) if path.is_file() else None
     smpl, smplh = (Path(name) if name else None for name in (config.smpl, config.smplh))
     bodies = Bodies(smpl, imported, device, smplh)
@@ -122,10 +124,8 @@ def _check(config: PublishedEvaluationConfig) -> None:
 
 def _result(config: PublishedEvaluationConfig, protocol: Protocol, people: People, device: torch.device) -> Result:
     found = measure(protocol, people, device, config.limit, config.workers)
-    mm = found.means(config.across_videos)
-    return Result(
-        protocol.data, found.people, found.failed, mm, _figures(config, protocol), tuple(_notes(config, people))
-    )
+    paper, notes = figures(config.system, protocol.data), tuple(_notes(config, people))
+    return Result(protocol.data, found.people, found.failed, found.means(config.across_videos), paper, notes)
 
 
 def _targets(config: PublishedEvaluationConfig) -> dict[str, Path]:
@@ -150,12 +150,6 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise MocapError(f"--device: expected a device of PyTorch's that is there, found {name}: {error}") from error
     return device
-
-
-def _figures(config: PublishedEvaluationConfig, protocol: Protocol) -> tuple[Figure, ...]:
-    head: Any = getattr(getattr(protocol.network, "config", None), "head", None)
-    linear = config.system == "tokenhmr" and head is not None and head.tokenizer is None
-    return figures("hmr2" if linear else config.system, protocol.data)
 
 
 def _notes(config: PublishedEvaluationConfig, people: People) -> Iterator[str]:

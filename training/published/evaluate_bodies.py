@@ -1,4 +1,4 @@
-"""Bodies and joint regressors that evaluations need: files which the user names, checked when they are read."""
+"""Bodies and joint regressors that evaluations need, out of files which the user names."""
 
 from __future__ import annotations
 
@@ -7,65 +7,37 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mocap.body.model import Body
 from mocap.body.skeleton import NUM_BETAS
 from mocap.body.smpl_file import GENDERS, NAMES, POSE_FEATURES, SmplArrays, read_smpl
 from mocap.errors import MocapError
-from mocap.pickles import NpzArrays, read_pickle
+from mocap.pickles import NpzArrays
 from training.datasets.images.sample import Sample
+from training.published import points
 
 _BODY_JOINTS = 22  # SMPL-H's and SMPL's without hands
 _HAND = 15  # joints of each hand of SMPL-H, the left one's first
 _GET_SMPL = "Get SMPL's male, female and neutral files from https://smpl.is.tue.mpg.de"
 
-# What the option wants: what to get, and where from.
-REGRESSORS = {
-    "h36m_regressor": "J_regressor_h36m.npy (17, V), in SPIN's data: https://github.com/nkolot/SPIN, fetch_data.sh",
-    "extra_regressor": "SMPL_to_J19.pkl (19, V), in the data of https://github.com/shubham-goel/4D-Humans",
-    "spin_regressor": "J_regressor_extra.npy (9, V), in SPIN's data: https://github.com/nkolot/SPIN, fetch_data.sh",
-}
+# Options that name a regressor, and which.
+REGRESSORS = {"h36m_regressor": "h36m", "extra_regressor": "44", "spin_regressor": "spin49"}
 
 
-def read_regressor(option: str, path: str, rows: int, vertices: int) -> Tensor:
-    """(rows, V) float64 of an ``.npy``, or of a pickle that holds an array.
-
-    Args:
-        option: One of REGRESSORS, for the error.
+def read_regressor(option: str, path: str, vertices: int) -> Tensor:
+    """(n, V) of the file that an option of REGRESSORS names.
 
     Raises:
-        MocapError: not named, no such file, or one of another shape.
+        MocapError: it is not named, there is none, or it is one of another body.
     """
-    name = f"--{option.replace('_', '-')}"
+    name, what = f"--{option.replace('_', '-')}", points.REGRESSORS[REGRESSORS[option]][1]
     if not path:
-        raise MocapError(f"{name}: expected a file, found none; get {REGRESSORS[option]}")
-    file = Path(path)
-    if not file.is_file():
-        raise MocapError(f"{name}: expected a file, found no {file}; get {REGRESSORS[option]}")
-    found = _array(file)
-    if found.shape != (rows, vertices) or not np.isfinite(found).all():
-        raise MocapError(
-            f"{file}: expected {rows} joints of the body's {vertices} vertices, ({rows}, {vertices}), found "
-            f"{found.shape}; get {REGRESSORS[option]}"
-        )
-    return torch.from_numpy(np.asarray(found, np.float64))
-
-
-def _array(file: Path) -> NDArray[np.floating]:
-    try:
-        if file.suffix == ".npy":
-            found = np.load(file, allow_pickle=False)
-        else:
-            with file.open("rb") as stream:
-                found = read_pickle(stream, file)
-        array = np.asarray(found)
-        if array.dtype.kind not in "fiu":
-            raise TypeError(f"elements of {array.dtype}")
-    except (OSError, ValueError, TypeError, EOFError) as error:
-        raise MocapError(f"{file}: expected an array of numbers, could not read it ({error})") from error
-    return array
+        raise MocapError(f"{name}: expected {what}, found none")
+    found = points.read_regressor(REGRESSORS[option], Path(path))
+    if found.shape[1] != vertices or not found.isfinite().all():
+        raise MocapError(f"{path}: expected {what}, finite and of {vertices} vertices, found {tuple(found.shape)}")
+    return found
 
 
 class Bodies:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,12 @@ from training.datasets.images.raw import read_3dpw, read_emdb
 from training.datasets.images.sample import Sample, Table, read_picture
 from training.datasets.images.tsv import TsvSamples
 from training.published.crops import expand_to_aspect
+from training.published.sets import Joined
 
 # Formats that hold what a system's protocol needs, its own first; and what they are called.
 FORMATS: dict[str, dict[str, tuple[str, ...]]] = {
     "tokenhmr": {"3dpw": (".npz",), "emdb": (".npz", ".pkl")},
+    "hmr2": {"3dpw": (".npz",), "emdb": (".npz", ".pkl")},
     "int": {"3dpw": (".pt",), "h36m": (".pt",), "mpi_inf_3dhp": (".pt",)},
     "vqhps": {"3dpw": (".npz", ".pkl"), "emdb": (".npz", ".pkl")},
     "postometro": {
@@ -44,36 +45,26 @@ _CALLED = {
     ".yaml": "METRO's TSV (its .yaml)",
 }
 _SPLITS = ("train", "val", "test")  # val: also valid and validation
-_ASPECT = (3, 4)  # width and height of what TokenHMR's network sees
+_ASPECT = (3, 4)  # width and height of what TokenHMR's and HMR2.0's networks see
 
 
 @dataclass(frozen=True)
-class People:
+class People(Joined):
     """The people of several files, one after the other."""
 
-    parts: Sequence[Table | TsvSamples]
     own_boxes: bool = False  # tight boxes of the authors' own files, made larger here: not those of the paper
-
-    def __len__(self) -> int:
-        return sum(map(len, self.parts))
-
-    def __getitem__(self, row: int) -> Sample:
-        ends = list(accumulate(map(len, self.parts)))
-        part = int(np.searchsorted(ends, row, side="right"))
-        return self.parts[part][row - (ends[part - 1] if part else 0)]
 
     def valid(self) -> NDArray[np.bool_]:
         """(N,) whether the data set says to count it."""
-        parts = [np.ones(len(p), bool) if isinstance(p, TsvSamples) or p.valid is None else p.valid for p in self.parts]
-        return np.concatenate(parts)
+        known = [part.valid if isinstance(part, Table) else None for part in self.parts]
+        pairs = zip(known, self.parts, strict=True)
+        return np.concatenate([np.ones(len(part), bool) if valid is None else valid for valid, part in pairs])
 
     def videos(self) -> list[str]:
-        """Of each person, or nothing where the format has no videos."""
-        return [
-            video
-            for part in self.parts
-            for video in ([""] * len(part) if isinstance(part, TsvSamples) else part.videos or [""] * len(part))
-        ]
+        """Of each person; all the same where the format has no videos."""
+        known = [part.videos if isinstance(part, Table) else None for part in self.parts]
+        pairs = zip(known, self.parts, strict=True)
+        return [name for names, part in pairs for name in names or [""] * len(part)]
 
 
 def load_people(system: str, name: str, path: Path, split: str, pictures: str, margin: float) -> People:
@@ -99,7 +90,7 @@ def load_people(system: str, name: str, path: Path, split: str, pictures: str, m
         folder = Path(pictures) if pictures else file.parent
         if file.suffix == ".npz":
             table = read_labels(file, name, folder)
-            parts.append(_as_tokenhmr_crops(file, table) if system == "tokenhmr" else table)
+            parts.append(_as_tokenhmr_crops(file, table) if system in ("tokenhmr", "hmr2") else table)
         elif file.suffix == ".pt":
             parts += read_clips(file, name, folder)
         elif file.suffix == ".yaml":

@@ -129,10 +129,10 @@ class Protocol:
             vertices[there] = known
         return vertices
 
-    def regressor(self, option: str, rows: int, vertices: int | None = None) -> Array:
-        """(rows, V) of the file that the option names."""
+    def regressor(self, option: str, vertices: int | None = None) -> Array:
+        """(n, V) of the file that the option names, for the neutral body's vertices when no number is given."""
         vertices = vertices or self.bodies("neutral").num_vertices
-        return to_array(read_regressor(option, getattr(self.options, option), rows, vertices))
+        return to_array(read_regressor(option, getattr(self.options, option), vertices))
 
 
 def joint_errors(found: Array, true: Array, known: NDArray[np.bool_] | None = None) -> dict[str, Array]:

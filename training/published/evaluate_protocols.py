@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mocap.errors import MocapError
-from mocap.models.vqhps_checkpoint import Released
+from mocap.models.vqhps_network import VQHPSNetwork
 from training.datasets.images.sample import Sample
 from training.metrics import mpjpe
 from training.published import crops
@@ -50,7 +50,7 @@ class TokenHmrProtocol(Protocol):
 
     def prepare(self) -> None:
         if self.data == "3dpw":
-            self.J = self.regressor("extra_regressor", 19)
+            self.J = self.regressor("extra_regressor")
         else:
             self.J = to_array(self.bodies("neutral").smpl.J_regressor)
 
@@ -78,7 +78,7 @@ class IndependentTokensProtocol(Protocol):
 
     def prepare(self) -> None:
         self.joints, self.points = _INT_POINTS[self.data]
-        self.J = self.regressor("h36m_regressor", 17) if self.joints else self.regressor("spin_regressor", 9)
+        self.J = self.regressor("h36m_regressor" if self.joints else "spin_regressor")
         config: Any = getattr(self.network, "config", None)
         self.frames = self.options.frames or getattr(config, "frames", None) or 1
         if self.options.pool % self.frames:
@@ -128,12 +128,12 @@ class VqHpsProtocol(Protocol):
     """VQ-HPS: vertices from their mean, and Human3.6M's 17 joints of the meshes so placed; true hands are at rest."""
 
     def prepare(self) -> None:
-        own = self.network.network.joint_regressor if isinstance(self.network, Released) else None
-        if own is not None and not self.options.h36m_regressor:
+        own = self.network.network.joint_regressor if isinstance(self.network, VQHPSNetwork) else None
+        if own is not None and len(own) == len(H36M_ORDER) and not self.options.h36m_regressor:
             self.J = to_array(own)  # imported with it
         else:
-            self.J = self.regressor("h36m_regressor", 17, None if own is None else own.shape[1])
-        if isinstance(self.network, Released) and not self.options.over_batch:
+            self.J = self.regressor("h36m_regressor", None if own is None else own.shape[1])
+        if isinstance(self.network, VQHPSNetwork) and not self.options.over_batch:
             self.network.alone()
 
     def compare(self, found: Found, samples: Sequence[Sample]) -> Compared:
@@ -160,7 +160,7 @@ class PostoMetroProtocol(Protocol):
     """
 
     def prepare(self) -> None:
-        self.J = self.regressor("h36m_regressor", 17)
+        self.J = self.regressor("h36m_regressor")
 
     def compare(self, found: Found, samples: Sequence[Sample]) -> Compared:
         metro = self.data in _METRO_LABELS and any(sample.joints_3d == "spin24" for sample in samples)
@@ -181,6 +181,7 @@ class PostoMetroProtocol(Protocol):
 
 PROTOCOLS: dict[str, type[Protocol]] = {
     "tokenhmr": TokenHmrProtocol,
+    "hmr2": TokenHmrProtocol,
     "int": IndependentTokensProtocol,
     "vqhps": VqHpsProtocol,
     "postometro": PostoMetroProtocol,

@@ -28,8 +28,9 @@ _LANDMARKS = {
 # OpenPose's 25 among smplx's 45 joints.
 _OPENPOSE = JOINT_ORDER[:25]
 REGRESSORS = {
-    "44": (19, "SMPL_to_J19.pkl of 4D-Humans' data"),
-    "spin49": (9, "J_regressor_extra.npy of SPIN's data"),
+    "44": (19, "SMPL_to_J19.pkl of 4D-Humans' data (https://github.com/shubham-goel/4D-Humans)"),
+    "spin49": (9, "J_regressor_extra.npy of SPIN's data (https://github.com/nkolot/SPIN, fetch_data.sh)"),
+    "h36m": (17, "J_regressor_h36m.npy of SPIN's data (https://github.com/nkolot/SPIN, fetch_data.sh)"),
 }
 
 
@@ -136,8 +137,12 @@ def read_regressor(joint_set: str, path: Path) -> Tensor:
     rows, what = REGRESSORS[joint_set]
     if not path.is_file():
         raise MocapError(f"{path}: expected {what}, found no file")
-    with path.open("rb") as file:
-        found = np.load(file, allow_pickle=False) if path.suffix == ".npy" else read_pickle(file, path)
-    if not isinstance(found, np.ndarray) or found.ndim != 2 or len(found) != rows:
-        raise MocapError(f"{path}: expected {what}, an array ({rows}, V); found {type(found).__name__}")
+    try:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False) if path.suffix == ".npy" else read_pickle(file, path)
+    except (OSError, ValueError, EOFError) as error:
+        raise MocapError(f"{path}: expected {what}, could not read it ({error})") from error
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu" or found.ndim != 2 or len(found) != rows:
+        shape = found.shape if isinstance(found, np.ndarray) else type(found).__name__
+        raise MocapError(f"{path}: expected {what}, an array ({rows}, V); found {shape}")
     return torch.from_numpy(np.asarray(found, np.float32))

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from torch import nn
 
 from mocap.errors import MocapError
-from mocap.models import published
+from mocap.models.network_file import FOLDER
 from tests.training.published import evaluation_files as files
 from tests.training.published.evaluation_files import BETAS, POSE, SIDE, N, Oracle, R
 from training.published.evaluate import PublishedEvaluationConfig, Result, evaluate
@@ -25,7 +25,7 @@ BETAS32 = torch.from_numpy(BETAS).float()
 
 @pytest.fixture(autouse=True)
 def _nothing_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(published.FOLDER, str(tmp_path / "checkpoints"))
+    monkeypatch.setenv(FOLDER, str(tmp_path / "checkpoints"))
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +10,31 @@ import numpy as np
 import pytest
 import torch
 
-from mocap.assets import asset_path
-from mocap.body.smpl_file import read_smpl
+from mocap.body.smpl_file import SmplArrays, write_smpl
 from mocap.models import published
-from tests.models import test_published as small
+from mocap.models.network_file import FOLDER
+from mocap.models.systems import SYSTEMS
+from tests.models import small_networks as small
+from tests.models.test_published import released
 from tests.training.datasets.images.small_files import save_npz
 from tests.training.published import evaluation_files as files
 from tests.training.published.evaluation_files import N, V
 from training import evaluate as program
+from training.published.coarse_body import coarse_body
 from training.published.evaluate import PublishedEvaluationConfig, evaluate
 from training.published.evaluate_bodies import Bodies
+from training.published.evaluate_figures import PVE
 from training.published.evaluate_protocol import Options
-from training.published.evaluate_protocols import VqHpsProtocol
+from training.published.evaluate_protocols import PROTOCOLS
 
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``python -m training.evaluate`` with a small imported TokenHMR of random weights."""
-    monkeypatch.setenv(published.FOLDER, str(tmp_path / "checkpoints"))
+    monkeypatch.setenv(FOLDER, str(tmp_path / "checkpoints"))
     smpl = files.write_smpl(tmp_path / "smpl")
     published.import_checkpoint(
-        "tokenhmr", small.released("tokenhmr", tmp_path), smpl / "SMPL_NEUTRAL.npz", config=small.TOKENHMR
+        "tokenhmr", released("tokenhmr", tmp_path), smpl / "SMPL_NEUTRAL.npz", config=small.CONFIGS["tokenhmr"]
     )
 
     def run(*arguments: str) -> int:
@@ -56,35 +58,45 @@ def test_the_whole_command(command: Any, tmp_path: Path, capsys: pytest.CaptureF
     assert "2 people; only the first 2." in (tmp_path / "page.md").read_text(encoding="utf-8")
 
 
-def test_int_and_vqhps_as_they_are_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Networks of random weights in the released form: clips for INT; whom a mesh depends on for VQ-HPS."""
-    regressor = replace(small.VQHPS.regressor, joints=17)
-    monkeypatch.setattr(small, "VQHPS", replace(small.VQHPS, regressor=regressor))
-    monkeypatch.setenv(published.FOLDER, str(tmp_path / "checkpoints"))
-    body = asset_path("open_body.npz")
+@pytest.fixture
+def open_body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmplArrays:
+    """The open body, of few vertices, in the place of SMPL's three files, and 17 joints of its mesh."""
+    monkeypatch.setenv(FOLDER, str(tmp_path / "checkpoints"))
+    body = coarse_body(400)
+    (tmp_path / "smpl").mkdir()
     for gender in ("NEUTRAL", "MALE", "FEMALE"):
-        (tmp_path / "smpl").mkdir(exist_ok=True)
-        shutil.copy(body, tmp_path / "smpl" / f"SMPL_{gender}.npz")
-    for system, config in (("int", small.INT), ("vqhps", small.VQHPS)):
-        published.import_checkpoint(system, small.released(system, tmp_path), body, config=config)
-    np.save(tmp_path / "J.npy", np.concatenate([read_smpl(body).J_regressor] * 2)[:17])
-    data = files.write_joblib(tmp_path / "3dpw_test_db.pt", np.ones((N, 49, 4)), ["a"] * 4 + ["b"] * 2)
-    files.write_3dpw(tmp_path / "raw")
-    shared: Any = {"smpl": str(tmp_path / "smpl"), "device": "cpu"}
-    given: Any = {**shared, "h36m_regressor": str(tmp_path / "J.npy"), "pool": 6}
-    (clips,) = evaluate(PublishedEvaluationConfig("int", [f"3dpw={data}"], **given))
-    assert (clips.people, clips.failed) == (N, 0)
-    assert np.isfinite(list(clips.mm.values())).all()
-    (meshes,) = evaluate(PublishedEvaluationConfig("vqhps", [f"3dpw={tmp_path / 'raw'}"], **shared))
-    assert (meshes.people, meshes.failed) == (N, 0)
-    assert np.isfinite(list(meshes.mm.values())).all()
-    pictures = torch.randn(3, 3, small.VQHPS.side, small.VQHPS.side, generator=torch.Generator().manual_seed(0))
+        write_smpl(tmp_path / "smpl" / f"SMPL_{gender}.npz", body)
+    np.save(tmp_path / "J.npy", body.J_regressor[:17])
+    return body
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_networks_of_random_weights(system: str, open_body: SmplArrays, tmp_path: Path) -> None:
+    """All systems in their own form: pictures or clips in, rotations or meshes out, figures at the end."""
+    published.save_network(system, small.network(system, open_body), open_body)
+    if system == "int":
+        data = f"3dpw={files.write_joblib(tmp_path / '3dpw_test_db.pt', np.ones((N, 49, 4)), ['a'] * 4 + ['b'] * 2)}"
+    elif system in ("vqhps", "postometro"):
+        data = f"3dpw={files.write_3dpw(tmp_path / 'raw')}"
+    else:
+        data = f"emdb={files.write_tokenhmr_emdb(tmp_path / 'emdb.npz')}"
+    places: Any = {"smpl": str(tmp_path / "smpl"), "h36m_regressor": str(tmp_path / "J.npy"), "device": "cpu"}
+    (result,) = evaluate(PublishedEvaluationConfig(system, [data], pool=6, **places))  # type: ignore[arg-type]
+    assert (result.people, result.failed) == (N, 0)
+    assert np.isfinite(list(result.mm.values())).all()
+    assert result.mm[PVE] > 10
+
+
+def test_vqhps_takes_everybody_alone_unless_asked(open_body: SmplArrays, tmp_path: Path) -> None:
+    config = small.CONFIGS["vqhps"]
+    pictures = torch.randn(3, 3, config.side, config.side, generator=torch.Generator().manual_seed(0))
     for over_batch in (False, True):
-        network: Any = published.load_network("vqhps")
+        network: Any = small.network("vqhps", open_body).eval()
         bodies = Bodies(tmp_path / "smpl", None, torch.device("cpu"))
-        VqHpsProtocol("3dpw", network, small.VQHPS.side, bodies, Options(over_batch=over_batch))
+        options = Options(h36m_regressor=str(tmp_path / "J.npy"), over_batch=over_batch)
+        PROTOCOLS["vqhps"]("3dpw", network, config.side, bodies, options)
         with torch.inference_mode():
-            together, alone = network.network(pictures).logits[2], network.network(pictures[2:]).logits[0]
+            together, alone = network(pictures).logits[2], network(pictures[2:]).logits[0]
         assert torch.allclose(together, alone, atol=1e-5) is not over_batch
 
 
@@ -104,9 +116,9 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "other format": (["--data", "3dpw=TMP/raw"], "expected an .npz of labels for tokenhmr's protocol, found walk.pkl"),
     "other file": (["--data", "3dpw=TMP/raw/sequenceFiles/test/walk.pkl"], "found a .pkl file"),
     "train": (["--data", "3dpw=TMP/train"], "expected one file of the split test"),
-    "regressor": (["--data", "3dpw=TMP/good"], "--extra-regressor: expected a file, found none; get SMPL_to_J19.pkl"),
-    "no regressor": (["--data", "3dpw=TMP/good", "--extra-regressor", "TMP/x"], "found no"),
-    "its size": (["--data", "3dpw=TMP/good", "--extra-regressor", "TMP/small.npy"], "(19, 60), found (17, 60)"),
+    "regressor": (["--data", "3dpw=TMP/good"], "--extra-regressor: expected SMPL_to_J19.pkl of 4D-Humans' data"),
+    "no regressor": (["--data", "3dpw=TMP/good", "--extra-regressor", "TMP/x"], "found no file"),
+    "its size": (["--data", "3dpw=TMP/good", "--extra-regressor", "TMP/small.npy"], "an array (19, V); found (17, 60)"),
     "genders": (["--data", "emdb=TMP/emdb.npz"], "--smpl: expected the folder with SMPL's male file, found none"),
     "no pose": (
         ["--data", "emdb=TMP/none.npz", "--smpl", "TMP/smpl"],

@@ -15,7 +15,7 @@ from mocap.body.smpl_file import read_smpl
 from tests.body.small_body import random_body
 from tests.training.datasets.images.small_files import save_npz
 from tests.training.published import evaluation_files as files
-from tests.training.published.evaluation_files import BETAS, SIDE, N, Oracle, R, V
+from tests.training.published.evaluation_files import BETAS, POSE, SIDE, N, Oracle, R, V
 from training.datasets.images.joint_sets import JOINT_SETS
 from training.datasets.images.sample import Sample
 from training.published.evaluate_bodies import Bodies, posed, read_smplh
