@@ -23,9 +23,11 @@ from training import evaluate as program
 from training.published.coarse_body import coarse_body
 from training.published.evaluate import PublishedEvaluationConfig, evaluate
 from training.published.evaluate_bodies import Bodies
-from training.published.evaluate_figures import PVE
+from training.published.evaluate_figures import FIGURES, METRICS, PVE
 from training.published.evaluate_protocol import Options
 from training.published.evaluate_protocols import PROTOCOLS
+
+DOCS = Path(__file__).parents[3] / "docs" / "published_evaluation.md"
 
 
 @pytest.fixture
@@ -157,3 +159,15 @@ def test_what_is_wrong_is_one_clear_error(
     told = capsys.readouterr().err
     assert told.startswith("error: ") or "\nerror: " in told
     assert message in told
+
+
+def test_the_page_of_docs_has_the_papers_figures() -> None:
+    lines = DOCS.read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| `") and line.count("|") == 5 + len(METRICS)]
+    expected = [(system, figure) for (system, _), some in FIGURES.items() for figure in some]
+    assert len(rows) == len(expected)
+    for row, (system, figure) in zip(rows, expected, strict=True):
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert (cells[0], cells[2], cells[3]) == (f"`{system}`", figure.title, figure.table)
+        found = [None if cell == "–" else float(cell) for cell in cells[4:]]
+        assert found == [figure.mm.get(name) for name in METRICS]
