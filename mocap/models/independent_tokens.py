@@ -18,6 +18,7 @@ from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS
 from mocap.body.torch_rotations import columns6d_to_matrix
 from mocap.errors import MocapError
 from mocap.models import resnet_v2
+from mocap.models.blazepose_backbone import BlazePoseBackbone, BlazePoseConfig
 from mocap.models.checkpoints import VIT_BLOCK, Rules, read_file, renamed
 from mocap.models.layers import PreNormBlock
 from mocap.models.resnet_v2 import ResNetV2, ResNetV2Config
@@ -38,7 +39,7 @@ class IndependentTokensConfig:
 
     picture: int = SQUARE_PX  # side of the square, px
     # None: patches of pixels are embedded, as in ViT.
-    backbone: ResNetV2Config | None = field(default_factory=ResNetV2Config)
+    backbone: ResNetV2Config | BlazePoseConfig | None = field(default_factory=ResNetV2Config)
     patch: int = 16  # side of a patch without a backbone, px
     width: int = 768  # entries of a token, D
     depth: int = 6  # blocks of the base model
@@ -62,6 +63,8 @@ class IndependentTokensConfig:
     @property
     def patches(self) -> int:
         """Of a picture: 196."""
+        if isinstance(self.backbone, BlazePoseConfig):
+            return self.backbone.cells**2
         side = self.backbone.stride if self.backbone else self.patch
         return int((-(-self.picture // side)) ** 2)
 
@@ -88,8 +91,12 @@ class IndependentTokens(nn.Module):
     def __init__(self, config: IndependentTokensConfig | None = None) -> None:
         super().__init__()
         self.config = c = config or IndependentTokensConfig()
-        self.backbone = ResNetV2(c.backbone) if c.backbone else nn.Identity()
-        channels, patch = (c.backbone.channels[-1], 1) if c.backbone else (3, c.patch)
+        channels, patch = 3, c.patch
+        self.backbone: nn.Module = nn.Identity()
+        if isinstance(c.backbone, BlazePoseConfig):
+            self.backbone, channels, patch = BlazePoseBackbone(c.backbone), c.backbone.features, 1
+        elif c.backbone:
+            self.backbone, channels, patch = ResNetV2(c.backbone), c.backbone.channels[-1], 1
         self.embedding = nn.Conv2d(channels, c.width, patch, patch)
         self.joint_tokens = _learned(NUM_JOINTS, c.width)
         self.shape_token, self.camera_token, self.class_token = (_learned(1, c.width) for _ in range(3))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mocap.body.torch_rotations import columns6d_to_matrix, rows6d_to_matrix
 from mocap.models import vit
+from mocap.models.blazepose_backbone import BlazePoseConfig, BlazePoseTokens
 from mocap.models.checkpoints import MIXER, Rules
 from mocap.models.layers import DenseBlock, MixerLayer
 from mocap.models.tokenizer import PAPER, TokenizerConfig
@@ -47,7 +48,7 @@ HEAD = HeadConfig()
 class TokenHmrConfig:
     """The whole network; the defaults are the paper's."""
 
-    vit: VitConfig = VIT_H
+    vit: VitConfig | BlazePoseConfig = VIT_H  # the backbone
     head: HeadConfig = HEAD
     focal: float = 5000.0  # px of the crop; no camera has it: the body is put far away, so that it hardly matters
     side: int = 256  # px of the crop
@@ -145,7 +146,9 @@ class TokenHmr(nn.Module):
     def __init__(self, config: TokenHmrConfig = RELEASED) -> None:
         super().__init__()
         self.config = config
-        self.vit, self.head = VisionTransformer(config.vit), SmplHead(config.head)
+        vit = config.vit
+        self.vit = BlazePoseTokens(vit) if isinstance(vit, BlazePoseConfig) else VisionTransformer(vit)
+        self.head = SmplHead(config.head)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Crops (B, 3, side, side) around a person, RGB less ImageNet's mean and over its deviation.

@@ -41,6 +41,8 @@ class Rendered:
         folder: Of shards with pictures.
         points: Of which the samples have theirs.
 
+        maps: Samples have the maps that ``training.make_maps`` wrote into the folder.
+
     Attributes:
         R: (N, 24, 3, 3), entry 0 as above.
         betas: (N, 10) of the open body.
@@ -52,7 +54,7 @@ class Rendered:
         MocapError: there are no shards, or they have no pictures.
     """
 
-    def __init__(self, folder: Path, points: Points) -> None:
+    def __init__(self, folder: Path, points: Points, maps: bool = False) -> None:
         files = sorted(Path(folder).glob("*.npz"))
         if not files:
             raise MocapError(f"expected shards in {folder}, found none. {_MAKE} --output {folder}")
@@ -74,6 +76,7 @@ class Rendered:
         frames = int(files[0].stem.split("_")[-2])
         clips = np.arange(len(seen)).reshape(-1, frames)
         self.clips: NDArray[np.int64] = clips[seen[clips].all(1)]
+        self._maps = _read_maps(Path(folder) / MAPS, len(seen)) if maps else None
 
     def __len__(self) -> int:
         return len(self._files)
@@ -98,9 +101,11 @@ class Rendered:
             keypoints_3d=torch.cat([self._points[index], self._known[:, None]], 1).numpy(),
             R_parent_joint=self.R[index].numpy(),
             betas=self.betas[index].numpy(),
+            map=None if self._maps is None else self._maps[index].astype(np.float32),
         )
 
 
+MAPS = "maps.npy"
 _MAKE = "Make them: python -m training.synthesize --picture_px 128"
 
 
@@ -109,3 +114,17 @@ def _read(file: Path) -> dict[str, NDArray[np.generic]]:
         if "jpeg" not in shard.files:
             raise MocapError(f"{file}: expected a shard with pictures, found one without. {_MAKE}")
         return {name: shard[name] for name in (*_FIELDS, "jpeg")}
+
+
+def _read_maps(path: Path, count: int) -> NDArray[np.float16]:
+    """(N, C, h, w), left on the disk."""
+    try:
+        maps = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise MocapError(
+            f"{path}: expected maps of {count} people, could not read any ({error}). Make them: python -m "
+            f"training.make_maps {path.parent}"
+        ) from error
+    if len(maps) != count:
+        raise MocapError(f"{path}: expected maps of {count} people, found {len(maps)}; make them again")
+    return np.asanyarray(maps)

@@ -45,6 +45,7 @@ class Sample:
     t_camera: Float32 | None = None  # (3,) m, smplx's ``transl`` in camera axes: the pelvis is at it + the rest pelvis
     quarter_turns: int = 0  # clockwise, that the stored picture needs before boxes and points hold; read_picture turns
     mask: NDArray[np.bool_] | None = None  # (H, W) the person's pixels
+    map: Float32 | None = None  # (C, h, w) what a frozen backbone made of the crop, in its stead
     reprojection_error: float | None = None  # of the fit that made the pseudo-labels, in its own unit
     video: str = ""  # pictures of one clip share it
     frame: int = 0  # place in the clip
