@@ -14,6 +14,7 @@ from mocap.body.smpl_file import SmplArrays
 from mocap.types import Array
 
 _ROUNDS = 3
+_EVERY, _ENOUGH = 16, 400  # of a large mesh's vertices one in so many is looked at, but not fewer than so many
 # In m^2 per vertex: keep what the mesh does not show, betas near the mean and steps small.
 _SHAPE_RIDGE, _TURN_RIDGE = 1e-7, 1e-7
 _BELOW = CHAINS.T  # (24, 24): 1 where the second joint hangs on the first, or is it
@@ -24,13 +25,14 @@ class MeshFit:
 
     Args:
         body: The body, see :func:`mocap.body.smpl_file.read_smpl`.
-        every: Only every so-many-th vertex is looked at.
+        every: Only every so-many-th vertex is looked at; None: as many as are enough.
     """
 
-    def __init__(self, body: SmplArrays, every: int = 16) -> None:
+    def __init__(self, body: SmplArrays, every: int | None = None) -> None:
         regressor = body.J_regressor.astype(np.float64)
         self.skeleton = Skeleton(regressor @ body.v_template, np.tensordot(regressor, body.shapedirs, 1))
-        self._at = np.arange(0, len(body.v_template), every)
+        count = len(body.v_template)
+        self._at = np.arange(0, count, every or min(_EVERY, max(1, count // _ENOUGH)))
         self._template = body.v_template[self._at].astype(np.float64)
         self._shape = body.shapedirs[self._at].astype(np.float64)
         self._weights = body.weights[self._at].astype(np.float64)

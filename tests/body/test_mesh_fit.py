@@ -12,6 +12,7 @@ from mocap.body.mesh_fit import MeshFit
 from mocap.body.model import Body, load_body
 from mocap.body.rotations import geodesic_angle
 from mocap.body.smpl_file import read_smpl
+from training.published.coarse_body import coarse_body
 
 pytest.importorskip("smplx")
 
@@ -59,3 +60,16 @@ def test_a_mesh_that_is_not_quite_a_body_is_fitted_all_the_same(body: Body, fit:
     noisy = vertices + np.random.default_rng(0).normal(0, 0.01, vertices.shape)
     _, found = posed(body, *fit(noisy))
     assert np.linalg.norm(found - joints, axis=1).mean() < 6e-3
+
+
+@pytest.mark.parametrize("count", [500, 1723, 6890])
+def test_meshes_of_any_size_are_fitted(count: int) -> None:
+    """The coarser ones, too, tell all joints but the hands' by what skins them."""
+    arrays = coarse_body(count)
+    body, fit = Body(arrays), MeshFit(arrays)
+    for seed in range(2):
+        R, p_root, betas = random_pose(seed, 0.3)
+        vertices, joints = posed(body, R, p_root, betas)
+        again, joints_again = posed(body, *fit(vertices))
+        assert np.linalg.norm(again - vertices, axis=1).mean() < 1e-3
+        assert np.linalg.norm(joints_again - joints, axis=1).mean() < 2e-3

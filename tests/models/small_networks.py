@@ -20,6 +20,7 @@ from mocap.models.systems import SYSTEMS
 from mocap.models.vqhps_network import VQHPSNetwork, VQHPSNetworkConfig
 from tests.models import test_tokenhmr_checkpoint, test_vqhps
 from tests.models.small_tokenhmr import SMALL as TOKENHMR
+from training.published.coarse_body import coarse_body
 
 HMR2 = test_tokenhmr_checkpoint.HMR2
 INT = IndependentTokensConfig(
@@ -49,6 +50,11 @@ POSTOMETRO = PostoMetroNetworkConfig(
     pct_side=64,
 )  # fmt: skip
 CONFIGS: dict[str, Any] = {"tokenhmr": TOKENHMR, "hmr2": HMR2, "int": INT, "vqhps": VQHPS, "postometro": POSTOMETRO}
+
+
+def small_body() -> SmplArrays:
+    """The open body with few vertices."""
+    return coarse_body(500)
 
 
 def network(system: str, body: SmplArrays) -> nn.Module:

@@ -33,9 +33,10 @@ from mocap.types import Frame
 from tests.body.small_body import random_body
 from tests.models import test_independent_tokens, test_mesh_vqvae, test_tokenhmr_checkpoint, test_vqhps
 from tests.models.small_capture import CAMERA, person
-from tests.models.small_networks import CONFIGS, INT, VQHPS, network
+from tests.models.small_networks import CONFIGS, INT, VQHPS, network, small_body
 
 RELEASED = [system for system in SYSTEMS if system != "postometro"]
+NETWORKS = [system for system in SYSTEMS if system != "hmr2"]  # which is TokenHMR's
 
 
 def released(system: str, folder: Path) -> list[Path]:
@@ -57,8 +58,8 @@ def released(system: str, folder: Path) -> list[Path]:
 
 
 def trained(system: str, folder: Path, averaged: bool = True) -> Path:
-    """A checkpoint of a run of the harness on the open body; its last weights are others than their average."""
-    body = read_smpl(asset_path("open_body.npz"))
+    """A checkpoint of a run of the harness; its last weights are others than their average."""
+    body = small_body()
     module = network(system, body)
     state = module.state_dict()
     average = {"n_averaged": torch.tensor(9), **{f"module.{name}": value for name, value in state.items()}}
@@ -78,8 +79,8 @@ def trained(system: str, folder: Path, averaged: bool = True) -> Path:
 
 
 def released_vqhps(folder: Path) -> list[Path]:
-    """Of the open body's mesh, which is larger than SMPL's, with few levels."""
-    body = read_smpl(asset_path("open_body.npz"))
+    """Of a mesh that is smaller than SMPL's, with few levels."""
+    body = small_body()
     matrices = connections(body.faces, body.v_template, (9,))
     (folder / "matrices").mkdir(exist_ok=True)
     for name, found in zip(VQHPS.connections, matrices, strict=True):
@@ -92,17 +93,24 @@ def released_vqhps(folder: Path) -> list[Path]:
     return [folder / name for name in ("vqhps.pth", "matrices", "mesh.pth", "J_regressor_h36m.npy")]
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Engines of all tests: those that find people are built once."""
+    return tmp_path_factory.mktemp("engines")
+
+
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def place(tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Folders of this test."""
     monkeypatch.setenv(network_file.FOLDER, str(tmp_path / "checkpoints"))
-    monkeypatch.setenv("MOCAP_ENGINE_CACHE", str(tmp_path / "engines"))
+    monkeypatch.setenv("MOCAP_ENGINE_CACHE", str(built))
 
 
 @pytest.fixture
 def imported(tmp_path: Path, place: None) -> Callable[[str], Path]:
-    """Imports a system, with the open body as if it were SMPL's file."""
-    body = asset_path("open_body.npz")
+    """Imports a system, with the open body's coarse mesh as if it were SMPL's file."""
+    body = tmp_path / "SMPL_NEUTRAL.npz"
+    write_smpl(body, small_body())
 
     def take(system: str) -> Path:
         if system not in RELEASED:
@@ -117,15 +125,14 @@ def test_what_is_imported_is_what_was_released(system: str, imported: Callable[[
     path = imported(system)
     assert path == network_file.path_of(system)
     network = published.load_network(system)
-    body = read_smpl(asset_path("open_body.npz"))
-    expected = SYSTEMS[system].read(released(system, tmp_path), CONFIGS[system], body)
+    expected = SYSTEMS[system].read(released(system, tmp_path), CONFIGS[system], small_body())
     assert network.config == expected.config
     for name, tensor in expected.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], tensor)
-    assert json.loads(path.with_suffix(".json").read_text())["files"][-1] == "open_body.npz"
+    assert json.loads(path.with_suffix(".json").read_text())["files"][-1] == "SMPL_NEUTRAL.npz"
     skeleton = published.skeleton_of(published.load_body(path))
     assert skeleton is not None
-    np.testing.assert_allclose(skeleton.mean, load_skeleton().mean, atol=1e-3)
+    np.testing.assert_allclose(skeleton.mean, load_skeleton().mean, atol=5e-3)
 
 
 @pytest.mark.parametrize("averaged", [True, False])
@@ -133,7 +140,7 @@ def test_what_is_imported_is_what_was_released(system: str, imported: Callable[[
 def test_what_was_trained_is_imported(system: str, averaged: bool, tmp_path: Path, place: None) -> None:
     """With its body, and the average of its weights where there is one."""
     path = published.import_checkpoint(system, [trained(system, tmp_path, averaged)])
-    body = read_smpl(asset_path("open_body.npz"))
+    body = small_body()
     expected, found = network(system, body), published.load_network(system)
     assert found.config == expected.config
     assert not found.training
@@ -174,7 +181,7 @@ def test_networks_of_several_topologies_are_saved_whole(tmp_path: Path) -> None:
 
 def test_second_rotation_is_kept(tmp_path: Path) -> None:
     """VQ-HPS-rot."""
-    body = read_smpl(asset_path("open_body.npz"))
+    body = small_body()
     plain = network("vqhps", body)
     config = replace(VQHPS, regressor=replace(VQHPS.regressor, refine_rotation=True))
     assert isinstance(plain, VQHPSNetwork)
@@ -197,14 +204,14 @@ def test_it_runs_frame_by_frame_and_nobody_changes_another(system: str, imported
         frame = Frame(index, index / 30, rng.integers(0, 255, (720, 1280, 3), np.uint8))
         (one,) = alone(frame, [person(0)], CAMERA)
         other, same = together(frame, [replace(person(1), track_id=4), person(0)], CAMERA)
-        np.testing.assert_allclose(same.R_parent_joint, one.R_parent_joint, atol=1e-4)
+        np.testing.assert_allclose(same.R_parent_joint, one.R_parent_joint, atol=1e-3)
         assert np.abs(other.R_parent_joint - one.R_parent_joint).max() > 1e-3
     R = one.R_parent_joint
     assert np.allclose(R @ R.swapaxes(1, 2), np.eye(3), atol=1e-4)
     assert np.abs(one.betas).max() > 1e-3
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", NETWORKS)
 def test_its_graph_is_whole_and_static(system: str, imported: Callable[[str], Path]) -> None:
     imported(system)
     network = published.as_network(system, 2)
@@ -212,7 +219,7 @@ def test_its_graph_is_whole_and_static(system: str, imported: Callable[[str], Pa
     assert not program.range_constraints
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", NETWORKS)
 def test_the_whole_path_runs(system: str, imported: Callable[[str], Path]) -> None:
     """From the video's frames to placed poses, with random weights, by the engine that ``auto`` takes."""
     imported(system)
@@ -257,7 +264,8 @@ def test_bad_files_are_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monke
         published.import_checkpoint("int", [tmp_path / "hostile.pth"])
     assert not marker.exists()
     files = released_vqhps(tmp_path)
-    body = asset_path("open_body.npz")
+    body = tmp_path / "SMPL_NEUTRAL.npz"
+    write_smpl(body, small_body())
     np.save(files[-1], np.zeros((9, 7), np.float32))
     with pytest.raises(MocapError, match=r"expected J_regressor_h36m\.npy of \(5, \d+\), found \(9, 7\)"):
         published.import_checkpoint("vqhps", files, body, config=VQHPS)
