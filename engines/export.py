@@ -77,6 +77,12 @@ def export(
     return program
 
 
+def weight_bytes(program: ExportedProgram) -> int:
+    """Of all parameters, buffers and constants."""
+    tensors = (*program.state_dict.values(), *program.constants.values())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors if isinstance(tensor, Tensor))
+
+
 def layers(program: ExportedProgram, message: str) -> list[str]:
     """Names of the layers whose operators an error message names, in the order of the graph."""
     return list(dict.fromkeys(_named(program, message)))

@@ -24,6 +24,8 @@ _PROVIDERS = {  # the one that is quickest first
     "cpu": "CPUExecutionProvider",
 }
 _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-silicon")
+# Of weights in an ONNX file, which holds 2 GiB at most and the graph too; more lie in a file of their own beside it.
+MOST_BYTES = 2**30
 RESIDENT = False
 
 
@@ -59,7 +61,7 @@ def versions(device: str) -> dict[str, str]:
 def build(module: nn.Module, spec: EngineSpec, target: Target, folder: Path) -> None:
     import torch
 
-    from engines.export import compiling, export
+    from engines.export import compiling, export, weight_bytes
 
     for talker in ("onnx_ir", "onnxscript", "torch.onnx"):  # else a line for every constant that is merged
         logging.getLogger(talker).setLevel(logging.ERROR)
@@ -72,7 +74,7 @@ def build(module: nn.Module, spec: EngineSpec, target: Target, folder: Path) -> 
                 dynamo=True,
                 input_names=list(spec.inputs),
                 output_names=[_output(name) for name in spec.outputs],
-                external_data=False,
+                external_data=weight_bytes(program) > MOST_BYTES,
                 verbose=False,
             )
 

@@ -79,7 +79,9 @@ def _sampler(vertices: NDArray[np.float64], centres: Ints, owner: Ints, faces: I
     rows = np.concatenate([np.repeat(vertex[best], 3), alone])
     columns = np.concatenate([triangle[best].ravel(), owner[alone]])
     values = np.concatenate([share[best].ravel(), np.ones(len(alone))]).astype(np.float32)
-    return csr_matrix((values, (rows, columns)), (len(vertices), len(centres)))
+    sampler = csr_matrix((values, (rows, columns)), (len(vertices), len(centres)))
+    sampler.eliminate_zeros()
+    return sampler
 
 
 def barycentric(points: NDArray[np.float64], triangles: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from mocap.body.smpl_file import SmplArrays
-from mocap.models.hrnet import HRNetConfig
 from mocap.models.independent_tokens import IndependentTokensConfig
 from mocap.models.mesh_graph import connections
 from mocap.models.mesh_levels import mesh_levels
@@ -34,7 +33,7 @@ VQHPS = VQHPSNetworkConfig(
     connections=("pool0", "pool1", "pool2", "unpool2", "unpool1", "unpool0"),
     side=64,
 )
-_RESNET, _HRNET = ResNetConfig((1, 1, 1, 1), 2), HRNetConfig(width=2, modules=(1, 1, 1), blocks=1, stem=2)
+_RESNET = ResNetConfig((1, 1, 1, 1), 2)
 POSTOMETRO = PostoMetroNetworkConfig(
     metro=PostoMetroConfig(
         image_channels=_RESNET.features, layers=1, width=16, hidden=20, reduced_width=8, reduced_hidden=12, heads=4,
@@ -42,10 +41,10 @@ POSTOMETRO = PostoMetroNetworkConfig(
     ),
     pct=PctConfig(
         tokens=6, codes=11, code_dim=8, encoder=MixerSizes(1, 12, 10, 7), decoder=MixerSizes(1, 6, 9, 7),
-        image_channels=_HRNET.features, cells=4, channels=3, classifier=MixerSizes(1, 5, 13, 7),
+        image_channels=_RESNET.features, cells=4, channels=3, classifier=MixerSizes(1, 5, 13, 7),
     ),
     backbone=_RESNET,
-    pct_backbone=_HRNET,
+    pct_backbone=_RESNET,
     side=32,
     pct_side=64,
 )  # fmt: skip

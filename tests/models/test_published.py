@@ -231,6 +231,20 @@ def test_the_whole_path_runs(system: str, imported: Callable[[str], Path]) -> No
     assert all(np.isfinite(pose.p_world_joint).all() for result in results for pose in result.poses)
 
 
+def test_engines_are_built_beforehand(imported: Callable[[str], Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Of what captures with a published network run; one that was not imported is told at once."""
+    imported("int")
+    command = ["engines", "build", "--backend", "openvino", "--regressor"]
+    assert main([*command, "int", "--verify"]) == 0
+    told = capsys.readouterr().out
+    for name in ("blazepose_detector", "blazepose_landmarker", "int"):
+        assert f"{name:22s} openvino:CPU float32" in told
+    assert told.count("  ok") == 3
+    assert "whole chain" not in told
+    assert main([*command, "vqhps"]) == 1
+    assert "mocap import-checkpoint FILE... --system vqhps" in capsys.readouterr().err
+
+
 def test_shapes_keep_their_limb_lengths() -> None:
     """From the open body to itself, as SMPL's betas would become the open body's."""
     skeleton, betas = load_skeleton(), np.random.default_rng(0).normal(0, 0.8, (5, 10))
