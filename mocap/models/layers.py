@@ -184,11 +184,15 @@ class PreNormBlock(nn.Module):
         return x + self._kept(self.feed(self.feed_norm(x)))
 
     def _kept(self, added: Tensor) -> Tensor:
-        added = self.drop(added)
-        if not (self.training and self.drop_path):
-            return added
-        kept = torch.rand(len(added), *[1] * (added.ndim - 1), device=added.device) >= self.drop_path
-        return added * kept / (1 - self.drop_path)
+        return drop_samples(self.drop(added), self.drop_path if self.training else 0.0)
+
+
+def drop_samples(x: Tensor, share: float) -> Tensor:
+    """Stochastic depth: zeros in place of that share of the samples (B, ...), and the others as much larger."""
+    if not share:
+        return x
+    kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= share
+    return x * kept / (1 - share)
 
 
 class MixerLayer(nn.Module):

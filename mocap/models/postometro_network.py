@@ -23,24 +23,24 @@ from mocap.models.hrnet import HRNet, HRNetConfig
 from mocap.models.pct import PctConfig, PctHead, PoseTokens
 from mocap.models.postometro import BodyMesh, PostoMetro, PostoMetroConfig
 from mocap.models.resnet import ResNet, ResNetConfig
+from mocap.models.swin import Swin, SwinConfig
 
-BackboneConfig = ResNetConfig | HRNetConfig
+BackboneConfig = ResNetConfig | HRNetConfig | SwinConfig
 _STRIDE = 32  # of the backbones
 
 
 @dataclass(frozen=True)
 class PostoMetroNetworkConfig:
-    """All of its parts. The defaults are the paper's with ResNet-50, but for PCT's backbone: Swin-Base there, HRNet-W48
-    here.
+    """All of its parts. The defaults are the paper's with ResNet-50, and PCT's with SwinV2-B.
 
     Raises:
         MocapError: two parts do not fit.
     """
 
     metro: PostoMetroConfig = field(default_factory=PostoMetroConfig)
-    pct: PctConfig | None = field(default_factory=lambda: PctConfig(image_channels=720))  # None: FastMETRO
+    pct: PctConfig | None = field(default_factory=PctConfig)  # None: FastMETRO
     backbone: BackboneConfig = field(default_factory=ResNetConfig)
-    pct_backbone: BackboneConfig = field(default_factory=HRNetConfig)
+    pct_backbone: BackboneConfig = field(default_factory=SwinConfig)
     side: int = 224  # of the mesh transformer's picture, px
     pct_side: int = 256  # of PCT's picture, px
 
@@ -53,6 +53,8 @@ class PostoMetroNetworkConfig:
                 ("metro.pose_tokens, PCT's", self.metro.pose_tokens, self.pct.tokens),
                 ("metro.modulator.width, PCT's code_dim", self.metro.modulator.width, self.pct.code_dim),
             ]
+        sides = [(self.side, self.backbone), *([(self.pct_side, self.pct_backbone)] if self.pct else [])]
+        pairs += [("the side of Swin's picture", side, one.side) for side, one in sides if isinstance(one, SwinConfig)]
         for what, found, expected in pairs:
             if found != expected:
                 raise MocapError(f"PostoMETRO: expected {what}: {expected}; found {found}")
@@ -138,7 +140,9 @@ class PostoMetroNetwork(nn.Module):
 
 def make_backbone(config: BackboneConfig) -> nn.Module:
     """Pictures (B, 3, H, W) -> last feature maps (B, features, H / 32, W / 32)."""
-    return HRNet(config) if isinstance(config, HRNetConfig) else ResNet(config)
+    if isinstance(config, HRNetConfig):
+        return HRNet(config)
+    return Swin(config) if isinstance(config, SwinConfig) else ResNet(config)
 
 
 def resized(picture: Tensor, side: int) -> Tensor:

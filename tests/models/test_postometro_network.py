@@ -26,8 +26,10 @@ from mocap.models.postometro_network import (
     resized,
 )
 from mocap.models.resnet import ResNetConfig
+from mocap.models.swin import SwinConfig
 from mocap.models.systems import SYSTEMS
 from tests.models.small_networks import POSTOMETRO, network, small_body
+from tests.models.test_swin import SMALL as SMALL_SWIN
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def test_its_configuration_goes_through_json(config: PostoMetroNetworkConfig) ->
     assert from_dict(PostoMetroNetworkConfig, json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
-@pytest.mark.parametrize("config", [ResNetConfig((1, 1, 1, 1), 2), HRNetConfig(2, (1, 1, 1), 1, 2)])
+@pytest.mark.parametrize("config", [ResNetConfig((1, 1, 1, 1), 2), HRNetConfig(2, (1, 1, 1), 1, 2), SMALL_SWIN])
 def test_either_backbone_fits_either_part(config: Any) -> None:
     pct = replace(POSTOMETRO.pct or PctConfig(), image_channels=config.features)
     tokens = PctNetwork(pct, make_backbone(config)).eval()(picture())
@@ -109,6 +111,7 @@ def test_either_backbone_fits_either_part(config: Any) -> None:
     [
         ({"backbone": ResNetConfig((1, 1, 1, 1), 4)}, "metro.image_channels, the backbone's: 128; found 64"),
         ({"pct_side": 128}, r"pct.cells, of pct_side / 32: 16; found 4"),
+        ({"pct_backbone": SwinConfig(width=8)}, "the side of Swin's picture: 256; found 64"),
         ({"pct_backbone": HRNetConfig(2)}, "PCT's backbone's: 30; found 64"),
     ],
 )
