@@ -30,6 +30,11 @@ class BlazePoseConfig:
         """Of a side of the map, whatever the picture: 8."""
         return int(LANDMARKER.outputs[MAP][1][0])
 
+    @property
+    def stride(self) -> int:
+        """Of pictures of 256 px, to whose size all others are brought: 32."""
+        return LANDMARKER.size // self.cells
+
 
 class BlazePoseBackbone(nn.Module):
     """Pictures (B, 3, S, S), RGB less ImageNet's mean and over its deviation -> (B, 288, 8, 8).

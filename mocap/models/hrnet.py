@@ -32,6 +32,11 @@ class HRNetConfig:
         """Channels of the feature map."""
         return sum(self.widths)
 
+    @property
+    def stride(self) -> int:
+        """px of the picture for a cell of the feature map."""
+        return 32
+
 
 class Exchange(nn.Module):
     """Residual blocks in each branch, then every branch takes in all others: maps -> maps of the same sizes."""

@@ -19,14 +19,11 @@ from scipy.sparse import coo_matrix, csr_matrix, spmatrix
 from torch import Tensor, nn
 
 from mocap.errors import MocapError
-from mocap.models.hrnet import HRNet, HRNetConfig
+from mocap.models.backbones import BackboneConfig, make_backbone
 from mocap.models.pct import PctConfig, PctHead, PoseTokens
 from mocap.models.postometro import BodyMesh, PostoMetro, PostoMetroConfig
-from mocap.models.resnet import ResNet, ResNetConfig
-from mocap.models.swin import Swin, SwinConfig
-
-BackboneConfig = ResNetConfig | HRNetConfig | SwinConfig
-_STRIDE = 32  # of the backbones
+from mocap.models.resnet import ResNetConfig
+from mocap.models.swin import SwinConfig
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class PostoMetroNetworkConfig:
         if self.pct:
             pairs += [
                 ("pct.image_channels, PCT's backbone's", self.pct.image_channels, self.pct_backbone.features),
-                ("pct.cells, of pct_side / 32", self.pct.cells, (self.pct_side // _STRIDE) ** 2),
+                ("pct.cells, of pct_side", self.pct.cells, (self.pct_side // self.pct_backbone.stride) ** 2),
                 ("metro.pose_tokens, PCT's", self.metro.pose_tokens, self.pct.tokens),
                 ("metro.modulator.width, PCT's code_dim", self.metro.modulator.width, self.pct.code_dim),
             ]
@@ -120,9 +117,13 @@ class PostoMetroNetwork(nn.Module):
             self.pct.eval()
         return self
 
-    def forward(self, picture: Tensor) -> BodyMesh:
-        """Crops (B, 3, S, S), ``S = config.picture``, ImageNet's mean and deviation taken out."""
-        tokens = self.pose(picture)
+    def forward(self, picture: Tensor, tokens: tuple[Tensor, ...] | None = None) -> BodyMesh:
+        """Crops (B, 3, S, S), ``S = config.picture``, ImageNet's mean and deviation taken out.
+
+        Args:
+            tokens: Embeddings and score of others than PCT's, see :meth:`PostoMetro.forward`.
+        """
+        tokens = tokens or self.pose(picture)
         return self.mesh(picture, *(tokens[:2] if tokens else ()))
 
     def pose(self, picture: Tensor) -> PoseTokens | None:
@@ -133,21 +134,14 @@ class PostoMetroNetwork(nn.Module):
         return tokens
 
     def mesh(self, picture: Tensor, embeddings: Tensor | None = None, score: Tensor | None = None) -> BodyMesh:
-        """The mesh of a crop and of pose tokens, see :meth:`PostoMetro.forward`, which may be others than PCT's."""
+        """The mesh of a crop and of pose tokens, see :meth:`PostoMetro.forward`."""
         found: BodyMesh = self.metro(resized(picture, self.config.side), embeddings, score)
         return found
 
 
-def make_backbone(config: BackboneConfig) -> nn.Module:
-    """Pictures (B, 3, H, W) -> last feature maps (B, features, H / 32, W / 32)."""
-    if isinstance(config, HRNetConfig):
-        return HRNet(config)
-    return Swin(config) if isinstance(config, SwinConfig) else ResNet(config)
-
-
 def resized(picture: Tensor, side: int) -> Tensor:
-    """Pictures (B, C, S, S) -> (B, C, side, side), bilinear."""
-    if picture.shape[-1] == side:
+    """Pictures (B, 3, S, S) -> (B, 3, side, side), bilinear; a backbone's maps stay as they are."""
+    if picture.shape[-1] == side or picture.shape[1] != 3:
         return picture
     return F.interpolate(picture, (side, side), mode="bilinear", align_corners=False)
 

@@ -17,13 +17,18 @@ from mocap.models.checkpoints import Rules
 class ResNetConfig:
     """Sizes; the defaults are ResNet-50's."""
 
-    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)  # of the four layers
+    blocks: tuple[int, ...] = (3, 4, 6, 3)  # of the layers; three layers stop at stride 16, for small pictures
     width: int = 64  # channels of the stem; the four layers give 4, 8, 16 and 32 times as many
 
     @property
     def features(self) -> int:
         """Channels of the feature map."""
-        return 32 * self.width
+        return self.stride * self.width
+
+    @property
+    def stride(self) -> int:
+        """px of the picture for a cell of the feature map."""
+        return 2 ** (1 + len(self.blocks))
 
 
 def conv_norm(inputs: int, outputs: int, size: int, stride: int = 1, relu: bool = False) -> nn.Sequential:
@@ -73,7 +78,7 @@ def bottlenecks(inputs: int, width: int, count: int, stride: int = 1) -> nn.Sequ
 
 
 class ResNet(nn.Module):
-    """Pictures (B, 3, H, W) -> feature map (B, 32 width, H / 32, W / 32)."""
+    """Pictures (B, 3, H, W) -> feature map (B, 32 width, H / 32, W / 32); as ``config.stride`` where layers lack."""
 
     def __init__(self, config: ResNetConfig | None = None) -> None:
         super().__init__()
@@ -81,14 +86,15 @@ class ResNet(nn.Module):
         width, blocks = self.config.width, self.config.blocks
         self.conv1, self.bn1 = nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width)
         self.layer1 = bottlenecks(width, width, blocks[0])
-        self.layer2 = bottlenecks(4 * width, 2 * width, blocks[1], stride=2)
-        self.layer3 = bottlenecks(8 * width, 4 * width, blocks[2], stride=2)
-        self.layer4 = bottlenecks(16 * width, 8 * width, blocks[3], stride=2)
+        for number, count in enumerate(blocks[1:], 2):
+            inputs = 2**number * width  # four times as wide as the blocks of the layer before
+            self.add_module(f"layer{number}", bottlenecks(inputs, inputs // 2, count, stride=2))
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
-        out: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return out
+        for number in range(1, 1 + len(self.config.blocks)):
+            x = self.get_submodule(f"layer{number}")(x)
+        return x
 
 
 _START = r"(?:^|(?<=backbone\.))"  # of the backbone's own names

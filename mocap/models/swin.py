@@ -192,7 +192,9 @@ class Swin(nn.Module):
             number += count
         self.merges = nn.ModuleList(Merge(config.width * 2**stage) for stage in range(3))
         self.norm = nn.LayerNorm(config.features)
-        for block in (block for blocks in self.stages for block in blocks):  # as released: at first they add nothing
+        for block in (
+            module for module in self.modules() if isinstance(module, SwinBlock)
+        ):  # at first they add nothing
             nn.init.zeros_(block.attention_norm.weight)
             nn.init.zeros_(block.feed_norm.weight)
 

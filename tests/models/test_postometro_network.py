@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from mocap.errors import MocapError
+from mocap.models.backbones import make_backbone
 from mocap.models.hrnet import HRNetConfig
 from mocap.models.network_file import from_dict
 from mocap.models.pct import PctConfig
@@ -21,7 +22,6 @@ from mocap.models.postometro_network import (
     PostoMetroNetwork,
     PostoMetroNetworkConfig,
     build,
-    make_backbone,
     read,
     resized,
 )

@@ -101,7 +101,7 @@ class Person:
 class Example:
     """A crop and its labels."""
 
-    image: NDArray[np.float32]  # (3, side, side) RGB less ImageNet's mean, over its deviation
+    image: NDArray[np.float32]  # (3, side, side) RGB less ImageNet's mean, over its deviation; (3, 0, 0): none
     person: Person
     crop_from_picture: Array  # (2, 3) affine, px; of the mirrored picture if it was mirrored
 
@@ -123,7 +123,7 @@ def draw(rng: np.random.Generator, config: AugmentationConfig = AugmentationConf
 
 def get_example(
     person: Person,
-    rgb: NDArray[np.uint8],
+    rgb: NDArray[np.uint8] | None,
     center: Array,
     box: float,
     augmentation: Augmentation = NOT_AUGMENTED,
@@ -135,7 +135,7 @@ def get_example(
     and then scaled and turned; colours come last.
 
     Args:
-        rgb: (H, W, 3).
+        rgb: (H, W, 3); None: labels alone, which do not depend on the picture.
         center: (2,) px, of the person's box.
         box: px, its side, or the longer one.
         side: px of the crop.
@@ -147,13 +147,15 @@ def get_example(
         center, box = cut if cut[1] >= _LEAST_PX else (center, box)
     center = np.asarray(center, np.float64) + box * np.array(augmentation.shift)
     if augmentation.flip:
-        rgb, center = rgb[:, ::-1], np.array([rgb.shape[1] - center[0] - 1, center[1]])
-        person = flip_person(person, rgb.shape[1], flipped)
+        width = 0 if rgb is None else rgb.shape[1]  # where the mirror is does not matter for labels in the crop
+        rgb, center = None if rgb is None else rgb[:, ::-1], np.array([width - center[0] - 1, center[1]])
+        person = flip_person(person, width, flipped)
     affine = crop_affine(center, box * augmentation.scale, side, augmentation.rotation)
     person = turn_person(person, augmentation.rotation)
     keypoints = person.keypoints_2d.copy()
     keypoints[:, :2] = (keypoints[:, :2] @ affine[:, :2].T + affine[:, 2]) / side - 0.5
-    image = crop_image(rgb, affine, side, augmentation.color, exact)
+    nothing = np.empty((3, 0, 0), np.float32)
+    image = nothing if rgb is None else crop_image(rgb, affine, side, augmentation.color, exact)
     return Example(image, replace(person, keypoints_2d=keypoints), affine)
 
 

@@ -45,6 +45,7 @@ class Examples:
         augmentation: None: nothing is done to crops.
         keep: A sample, or what of it is trusted; None: another is taken.
         body: Whose betas count: "open", "smpl" or "smplx". Those of other bodies are as if they were not there.
+        pictures: Read them; otherwise ``image`` is empty, and labels are as they would be.
     """
 
     samples: Mixture
@@ -55,6 +56,7 @@ class Examples:
     keep: Callable[[Sample], Sample | None] = lambda sample: sample
     body: str = "open"
     seed: int = 0
+    pictures: bool = True
 
     def __call__(self, n: int) -> Example:
         rng = np.random.default_rng([self.seed, n])
@@ -75,7 +77,7 @@ class Examples:
         if sample.body != self.body:
             sample = replace(sample, betas=None)
         person, box = person_of(sample, self.joint_set), self.margin * sample.side_px
-        rgb, flipped = read_picture(sample), twins(self.joint_set)
+        rgb, flipped = read_picture(sample) if self.pictures else None, twins(self.joint_set)
         made = get_example(person, rgb, sample.center_px, box, augmentation, self.side, flipped, exact=False)
         pose = np.concatenate([made.person.orientation, made.person.pose]).reshape(NUM_JOINTS, 3)
         return {

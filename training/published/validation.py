@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -44,12 +44,14 @@ class Validation:
 
     def found(self, find: Callable[[Tensor], Tensor], device: torch.device | None = None) -> Tensor:
         """What ``find`` makes of everybody's pictures: (B, 3, S, S) -> (B, ...)."""
-        parts = []
+        return torch.cat([find(batch["image"]).float().cpu() for batch in self.batches(device)])
+
+    def batches(self, device: torch.device | None = None) -> Iterator[dict[str, Tensor]]:
+        """Everybody's examples, in their order."""
         for first in range(0, len(self._people), _BATCH):
             rows = range(first, min(first + _BATCH, len(self._people)))
             crops = self._pool.map(lambda row: self._examples.plain(self._frame(self._people[row])), rows)
-            parts.append(find(stacked(list(crops), device)["image"]).float().cpu())
-        return torch.cat(parts)
+            yield stacked(list(crops), device)
 
     def errors_mm(self, find: Callable[[Tensor], Tensor], device: torch.device | None = None) -> dict[str, float]:
         """MPJPE from the pelvis and PA-MPJPE of 24 joints: ``find`` gives them (B, 24, 3) m, in the pictures' axes."""

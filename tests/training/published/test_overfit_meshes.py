@@ -12,12 +12,13 @@ from torch import Tensor
 
 from mocap.body.model import Body
 from mocap.body.smpl_file import SmplArrays
+from mocap.models.backbones import make_backbone
 from mocap.models.mesh_graph import connections
 from mocap.models.mesh_levels import MeshLevels, mesh_levels
 from mocap.models.mesh_vqvae import MeshVQVAE, MeshVQVAEConfig
 from mocap.models.pct import MixerSizes, PctConfig
 from mocap.models.postometro import PostoMetroConfig
-from mocap.models.postometro_network import PctNetwork, PostoMetroNetwork, PostoMetroNetworkConfig, make_backbone
+from mocap.models.postometro_network import PctNetwork, PostoMetroNetwork, PostoMetroNetworkConfig
 from mocap.models.resnet import ResNetConfig
 from mocap.models.vqhps import VQHPSConfig, turned
 from mocap.models.vqhps_network import VQHPSNetwork, VQHPSNetworkConfig

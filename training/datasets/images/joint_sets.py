@@ -25,6 +25,7 @@ JOINT_SETS: dict[str, tuple[str, ...]] = {
     "44": (*_IN_OPENPOSE, *_EXTRA19),  # 4D-Humans, TokenHMR: the pelvis is point 39
     "spin49": (*_IN_OPENPOSE, *_SPIN24),  # SPIN, INT
     "spin24": _SPIN24,  # SPIN's ground truth, METRO's TSV
+    "open24": (*_SPIN24[:18], "head", *_SPIN24[19:]),  # the same with SMPL's joint for a head, which the open body has
     "smpl24": tuple(JOINT_NAMES),
     "smplx22": tuple(JOINT_NAMES[:22]),  # SMPL-X's first are SMPL's without the hands
     "openpose18": (*_OPENPOSE25[:8], *_OPENPOSE25[9:19]),  # OpenPose's COCO model: no middle hip, no feet

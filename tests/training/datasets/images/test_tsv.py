@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,20 @@ def test_bad_yaml_and_files(tmp_path: Path) -> None:
         TsvFile(tmp_path / "train.img.tsv")
     with pytest.raises(MocapError, match=r"train\.label\.tsv: expected a line below 1, found 1"):
         TsvFile(tmp_path / "train.label.tsv")[1]
+
+
+def test_threads_may_read_at_once(tmp_path: Path) -> None:
+    """As training does: many threads, one object, and each gets its own line."""
+    count = 40
+    pixels = [(number * 6, 255 - number * 6, 40) for number in range(count)]
+    write(tmp_path / "a.img.tsv", [[f"k{i}", picture(pixels[i])] for i in range(count)])
+    write(tmp_path / "a.label.tsv", [[f"k{i}", json.dumps([label(i)])] for i in range(count)])
+    (tmp_path / "a.yaml").write_text(yaml.dump({"img": "a.img.tsv", "label": "a.label.tsv"}))
+    samples = TsvSamples(tmp_path / "a.yaml", "h36m")
+    order = np.random.default_rng(1).integers(count, size=400).tolist()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda index: (samples[index], read_picture(samples[index])), order))
+    for index, (sample, rgb) in zip(order, found, strict=True):
+        assert sample.name == f"k{index}"
+        assert sample.side_px == pytest.approx(200 * (0.05 + 0.01 * index), rel=1e-5)
+        assert np.abs(rgb.mean((0, 1)) - pixels[index]).max() < 6  # JPEG
