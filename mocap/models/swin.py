@@ -57,6 +57,11 @@ class SwinConfig:
         """Channels of the feature map."""
         return 8 * self.width
 
+    @property
+    def stride(self) -> int:
+        """Of the last map: 32."""
+        return 8 * self.patch
+
 
 class WindowAttention(nn.Module):
     """Cosine attention within windows of ``side`` × ``side`` cells: (N, side², C) -> same."""
