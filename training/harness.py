@@ -38,7 +38,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mocap.config import option
 from mocap.errors import MocapError
-from training.schedule import Sampler, learning_rate_at, moving_average, stepped_learning_rate
+from training.schedule import Sampler, WeightAverage, learning_rate_at, stepped_learning_rate
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class _Run:
         self.sampler = Sampler(task.count(), config.batch_size, config.seed)
         network = task.model()
         decay = config.ema_decay
-        self.ema = AveragedModel(network, multi_avg_fn=moving_average(decay)) if decay else None
+        self.ema = WeightAverage(network, decay) if decay else None
         self.model, self.optimizer = fabric.setup(network, _optimizer(config, network))
         if self.ema is not None:
             self.ema = self.ema.to(fabric.device)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from mocap.errors import MocapError
 
@@ -64,3 +65,27 @@ def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], N
         torch._foreach_lerp_(average, weights, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
 
     return update
+
+
+class WeightAverage(AveragedModel):
+    """The moving average of a network's weights. BatchNorm's running statistics are averaged with them, since those of
+    the network are not those of the average; other buffers (codebooks) are the network's.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self._update = moving_average(decay)
+        super().__init__(network, multi_avg_fn=self._update)
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """After a step of the network."""
+        count, kept = int(self.n_averaged), [statistic.clone() for statistic in _running_statistics(self.module)]
+        super().update_parameters(model)
+        if count and kept:
+            self._update(kept, _running_statistics(model), count)
+            torch._foreach_copy_(_running_statistics(self.module), kept)
+
+
+def _running_statistics(network: nn.Module) -> list[Tensor]:
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._NormBase)]
+    return [statistic for norm in norms for statistic in (norm.running_mean, norm.running_var) if statistic is not None]

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mocap.config import option
 from mocap.errors import MocapError
 from mocap.models.checkpoints import Rules
 from mocap.models.mesh_graph import Connections
@@ -30,14 +31,18 @@ class MeshVQVAEConfig:
         MocapError: the lists differ in length, or it is odd.
     """
 
-    channels: tuple[int, ...] = (32, 32, 64, 64, 128, 128, 9, 128, 128, 64, 64, 32, 32, 3)  # after each layer
-    kernels: tuple[int, ...] = (9, 0, 9, 0, 9, 0, 9, 9, 0, 9, 0, 9, 0, 9)  # of each layer; 0 where all is carried over
-    carried: tuple[float, ...] = (0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)  # part of the output not convolved
-    vertex_bias: bool = False  # convolutions have a bias for each vertex, not one for all
-    codes: int = 512  # S, entries of the codebook; of each where there are several
-    quantizers: int = 1  # codes whose sum is a latent; the paper has one
-    shared_codebook: bool = False  # of several quantisers
-    decay: float = 0.99  # of the codebook's moving averages
+    channels: tuple[int, ...] = option((32, 32, 64, 64, 128, 128, 9, 128, 128, 64, 64, 32, 32, 3), "after each layer")
+    kernels: tuple[int, ...] = option(
+        (9, 0, 9, 0, 9, 0, 9, 9, 0, 9, 0, 9, 0, 9), "kernels of each layer; 0 where all is carried over"
+    )
+    carried: tuple[float, ...] = option(
+        (0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0), "part of each layer's output that is not convolved; 1: a pooling"
+    )
+    vertex_bias: bool = option(False, "convolutions have a bias for each vertex, not one for all")
+    codes: int = option(512, "entries of the codebook, S; of each where there are several", "S", low=1)
+    quantizers: int = option(1, "codes whose sum is a latent; the paper has one", "N", low=1)
+    shared_codebook: bool = option(False, "of several quantisers")
+    decay: float = option(0.99, "of the codebook's moving averages", low=0, high=1)
 
     def __post_init__(self) -> None:
         lengths = {len(self.channels), len(self.kernels), len(self.carried)}
@@ -109,14 +114,16 @@ class MeshLayer(nn.Module):
         return self.convolved_part * self._convolve(x) + self.carried_part * self._carry(x)
 
     def _near(self, x: Tensor) -> Tensor:
-        """(B, N, C) -> (B, P, M, C), zeros where there is no neighbour."""
-        return F.pad(x, (0, 0, 0, 1))[:, self.neighbours]
+        """(B, N, C) -> (P, M, B C), zeros where there is no neighbour. Vertices come first: what follows is a product
+        of matrices for each of them, which wants no other order of the numbers."""
+        return F.embedding(self.neighbours, F.pad(x.transpose(0, 1).flatten(1), (0, 0, 0, 1)))
 
     def _convolve(self, x: Tensor) -> Tensor:
         # The neighbours are mixed first: a kernel for each edge would be hundreds of megabytes.
-        mixed = torch.einsum("pmw,bpmi->bpwi", self.mixture, self._near(x))
-        kernels = self.kernels.unflatten(1, (self.outputs, -1))
-        convolved = torch.einsum("woi,bpwi->bpo", kernels, mixed) + self.bias
+        mixed = self.mixture.transpose(1, 2) @ self._near(x)  # (P, W, B C)
+        kernels = self.kernels.unflatten(1, (self.outputs, -1)).transpose(1, 2).flatten(0, 1)  # (W C, outputs)
+        mixed = mixed.unflatten(2, (len(x), -1)).permute(2, 0, 1, 3)
+        convolved = mixed.flatten(2) @ kernels + self.bias
         return F.elu(convolved) if self.activate else convolved
 
     def _carry(self, x: Tensor) -> Tensor:
@@ -126,7 +133,8 @@ class MeshLayer(nn.Module):
             return x
         share = self.pool.abs() * self.present
         share = share / (share.sum(1, keepdim=True) + 1e-8)
-        return torch.einsum("pm,bpmc->bpc", share, self._near(x))
+        carried = share[:, None] @ self._near(x)  # (P, 1, B C)
+        return carried[:, 0].unflatten(1, (len(x), -1)).transpose(0, 1)
 
 
 class MeshReconstruction(NamedTuple):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mocap.body.torch_rotations import rows6d_to_matrix
+from mocap.config import option
 from mocap.errors import MocapError
 from mocap.models import fastmetro, hrnet, resnet
 from mocap.models.checkpoints import Rules, renamed
@@ -35,22 +36,22 @@ class VQHPSConfig:
         MocapError: attention over the batch without the causal head.
     """
 
-    features: int = 2048  # C, channels of either backbone's map
-    width: int = 512  # D, entries of a token in the transformer
-    heads: int = 8  # of each attention
-    hidden: int = 1024  # of the transformer's feed-forward parts
-    encoder_layers: int = 1  # of the transformer
-    decoder_layers: int = 1  # of the transformer
-    dropout: float = 0.2  # of the transformer, in training
-    tokens: int = 54  # N, of a mesh
-    codes: int = 512  # S, entries of Mesh-VQ-VAE's codebook
-    joints: int = 17  # of the skeleton that the rotation branch starts from, Human3.6M's
-    rotation_hidden: int = 1024  # of the rotation branch
-    rotation_dropout: float = 0.5  # of the rotation branch, in training
-    causal_head: bool = False  # logits by causal blocks that know no rotation (released), not by a linear layer
-    head_layers: int = 1  # of the causal head
-    attend_over_batch: bool = False  # the causal head mixes the samples of a batch, not the tokens (released)
-    refine_rotation: bool = False  # VQ-HPS-rot: a second rotation, from the first one's skeleton
+    features: int = option(2048, "channels of either backbone's map, C", "C", low=1)
+    width: int = option(512, "entries of a token in the transformer, D", "D", low=1)
+    heads: int = option(8, "of each attention", "N", low=1)
+    hidden: int = option(1024, "of the transformer's feed-forward parts", "N", low=1)
+    encoder_layers: int = option(1, "of the transformer", "N", low=1)
+    decoder_layers: int = option(1, "of the transformer", "N", low=1)
+    dropout: float = option(0.2, "of the transformer, in training", low=0, high=1)
+    tokens: int = option(54, "of a mesh, N", "N", low=1)
+    codes: int = option(512, "entries of Mesh-VQ-VAE's codebook, S", "S", low=1)
+    joints: int = option(17, "of the skeleton that the rotation branch starts from, Human3.6M's", "N", low=1)
+    rotation_hidden: int = option(1024, "of the rotation branch", "N", low=1)
+    rotation_dropout: float = option(0.5, "of the rotation branch, in training", low=0, high=1)
+    causal_head: bool = option(False, "logits by causal blocks that know no rotation (released); off: by one layer")
+    head_layers: int = option(1, "of the causal head", "N", low=1)
+    attend_over_batch: bool = option(False, "the causal head mixes the samples of a batch, not the tokens (released)")
+    refine_rotation: bool = option(False, "VQ-HPS-rot: a second rotation, from the first one's skeleton")
 
     def __post_init__(self) -> None:
         if self.attend_over_batch and not self.causal_head:

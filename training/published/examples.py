@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mocap.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from mocap.body.skeleton import NUM_BETAS, NUM_JOINTS
+from mocap.body.smpl_file import GENDERS
 from mocap.errors import MocapError
 from training.datasets.images.joint_sets import JOINT_SETS
 from training.datasets.images.sample import Float32, Sample, read_picture
@@ -89,6 +90,7 @@ class Examples:
             "has_pose": np.asarray(sample.R_parent_joint is not None, np.float32),
             "has_betas": np.asarray(sample.betas is not None, np.float32),
             "true_3d": np.asarray(sample.true_3d, np.float32),
+            "gender": np.asarray(GENDERS.index(sample.gender), np.float32),
         }
 
 

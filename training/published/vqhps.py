@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,9 +39,20 @@ class MeshVQVAELossWeights:
     commitment: float = option(0.25, "squared distance of the latents to the codes", "WEIGHT", low=0)
 
 
-def token_loss(logits: Tensor, indices: Tensor) -> Tensor:
-    """Eq. 1: cross-entropy of logits (B, N, S) and the true mesh's tokens (B, N), a mean over both."""
-    return F.cross_entropy(logits.flatten(0, 1), indices.flatten())
+def token_loss(logits: Tensor, indices: Tensor, known: Tensor | None = None) -> Tensor:
+    """Eq. 1: cross-entropy of logits (B, N, S) and the true mesh's tokens (B, N), a mean over both.
+
+    Args:
+        known: (B,), by which a sample's loss is multiplied: 0 where there is no true mesh.
+    """
+    error = F.cross_entropy(logits.transpose(1, 2), indices, reduction="none").mean(-1)
+    return (error if known is None else error * known).mean()
+
+
+def rotation_loss(R: Tensor, true: Tensor, known: Tensor | None = None) -> Tensor:
+    """Eq. 2: squared error of the entries of rotations (B, 3, 3), a mean over all; ``known`` (B,) as above."""
+    error = (R - true).square().mean((-2, -1))
+    return (error if known is None else error * known).mean()
 
 
 def reprojection_loss(points: Tensor, true: Tensor, confidence: Tensor | None = None) -> Tensor:
@@ -53,6 +65,16 @@ def reprojection_loss(points: Tensor, true: Tensor, confidence: Tensor | None = 
     return (error if confidence is None else error * confidence).mean()
 
 
+class KnownLabels(NamedTuple):
+    """Each (B,), 1 for samples that have it and else 0; None: all have it."""
+
+    mesh: Tensor | None = None
+    rotation: Tensor | None = None
+
+
+ALL_KNOWN = KnownLabels()
+
+
 def vqhps_losses(
     weights: VQHPSLossWeights,
     predicted: Prediction,
@@ -61,6 +83,7 @@ def vqhps_losses(
     joint_regressor: Tensor,
     picture: Tensor,
     confidence: Tensor | None = None,
+    known: KnownLabels = ALL_KNOWN,
 ) -> dict[str, Tensor]:
     """The terms, unweighted, and ``total``, weighted. With VQ-HPS-rot both rotations are held to the truth.
 
@@ -70,13 +93,14 @@ def vqhps_losses(
         joint_regressor: (n, V), from vertices to the joints that ``picture`` has.
         picture: (B, n, 2) true joints in the crop, -1 to 1.
         confidence: (B, n) of them; not given: all count alike, as with SMPL's joints on 3DPW.
+        known: Which samples have a true mesh and a true rotation.
     """
     points = orthographic(joint_regressor @ predicted.vertices, predicted.camera, weights.shift_scaled)
-    rotation = F.mse_loss(predicted.R, R)
+    rotation = rotation_loss(predicted.R, R, known.rotation)
     if predicted.first_R is not None:
-        rotation = rotation + F.mse_loss(predicted.first_R, R)
+        rotation = rotation + rotation_loss(predicted.first_R, R, known.rotation)
     terms = {
-        "mesh": token_loss(predicted.logits, indices),
+        "mesh": token_loss(predicted.logits, indices, known.mesh),
         "rotation": rotation,
         "reprojection": reprojection_loss(points, picture, confidence),
     }
@@ -93,20 +117,20 @@ def mesh_vqvae_losses(weights: MeshVQVAELossWeights, found: MeshReconstruction, 
 def mesh_errors(
     predicted: Array, true: Array, joint_regressor: Array, released_alignment: bool = False
 ) -> dict[str, NDArray[np.floating]]:
-    """Errors of meshes (B, V, 3) m, each (B,) m: of vertices (v2v) and of Human3.6M's joints (mpjpe), and the same
+    """Errors of meshes (B, V, 3) m, each (B,) m: of vertices (v2v) and of joints (mpjpe), and the same
     after the best similarity transform (pa_).
 
     The published evaluation puts a mesh's mean vertex at the origin, not its pelvis. It does so with the true meshes
     when it reads them; here they are expected so.
 
     Args:
-        joint_regressor: (17, V), Human3.6M's joints in their own order.
+        joint_regressor: (n, V), Human3.6M's 17 joints in the paper.
         released_alignment: As the released code aligns, which takes a batch of two or three meshes for points along the
             last axis: it fits three points with V coordinates, and finds a smaller error. Other batches are the same.
     """
     predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
     centred = predicted - predicted.mean(-2, keepdims=True)
-    regressor = np.asarray(joint_regressor, np.float64)[list(H36M_ORDER)]
+    regressor = np.asarray(joint_regressor, np.float64)
     true_joints = regressor @ true
     aligned = _exchanged_pa_mpjpe if released_alignment and len(predicted) in (2, 3) else pa_mpjpe
     return {

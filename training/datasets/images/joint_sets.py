@@ -26,6 +26,11 @@ JOINT_SETS: dict[str, tuple[str, ...]] = {
     "spin49": (*_IN_OPENPOSE, *_SPIN24),  # SPIN, INT
     "spin24": _SPIN24,  # SPIN's ground truth, METRO's TSV
     "open24": (*_SPIN24[:18], "head", *_SPIN24[19:]),  # the same with SMPL's joint for a head, which the open body has
+    "h36m17": (  # of SPIN's J_regressor_h36m.npy; Human3.6M itself has the right leg first
+        "mpii pelvis", "lsp left_hip", "lsp left_knee", "lsp left_ankle", "lsp right_hip", "lsp right_knee",
+        "lsp right_ankle", "human36m spine", "lsp neck", "human36m jaw", "human36m head", "lsp left_shoulder",
+        "lsp left_elbow", "lsp left_wrist", "lsp right_shoulder", "lsp right_elbow", "lsp right_wrist",
+    ),
     "smpl24": tuple(JOINT_NAMES),
     "smplx22": tuple(JOINT_NAMES[:22]),  # SMPL-X's first are SMPL's without the hands
     "openpose18": (*_OPENPOSE25[:8], *_OPENPOSE25[9:19]),  # OpenPose's COCO model: no middle hip, no feet
