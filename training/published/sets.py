@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +22,7 @@ from training.datasets.images.npz import read_labels
 from training.datasets.images.raw import read_3dpw, read_emdb
 from training.datasets.images.rendered import Points, Rendered
 from training.datasets.images.sample import Sample
+from training.datasets.images.tars import open_tars
 from training.datasets.images.tsv import TsvSamples
 
 
@@ -73,15 +77,19 @@ class Joined:
 
     parts: Sequence[Samples]
 
+    @functools.cached_property
+    def ends(self) -> list[int]:
+        """How many samples there are up to the end of each part."""
+        return list(itertools.accumulate(map(len, self.parts)))
+
     def __len__(self) -> int:
-        return sum(map(len, self.parts))
+        return self.ends[-1] if self.ends else 0
 
     def __getitem__(self, index: int) -> Sample:
-        for part in self.parts:
-            if index < len(part):
-                return part[index]
-            index -= len(part)
-        raise IndexError(index)
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        part = bisect.bisect_right(self.ends, index)
+        return self.parts[part][index - (self.ends[part - 1] if part else 0)]
 
 
 def open_sets(config: SetsConfig, points: Points) -> Mixture:
@@ -103,7 +111,10 @@ def open_set(spec: str, points: Points) -> Samples:
         raise MocapError(f"expected a data set as NAME=FOLDER, e.g. rendered=out/pictures; found '{spec}'")
     if name == "rendered":
         return Rendered(Path(folder), points)
-    return Joined([part for file in find(name, Path(folder)) for part in _read(name, file, Path(folder))])
+    files = find(name, Path(folder))
+    shards = [file for file in files if file.suffix == ".tar"]
+    others = [part for file in files if file not in shards for part in _read(name, file, Path(folder))]
+    return Joined([*others, *open_tars(shards, name)])
 
 
 def _read(name: str, file: Path, folder: Path) -> Sequence[Samples]:
@@ -121,5 +132,5 @@ def _read(name: str, file: Path, folder: Path) -> Sequence[Samples]:
         ],
     }
     if file.suffix not in readers:
-        raise MocapError(f"{file}: expected a file of {', '.join(readers)}; shards (.tar) are not learnt from yet")
+        raise MocapError(f"{file}: expected a file of {', '.join(readers)}, .tar; found {file.suffix or 'no suffix'}")
     return readers[file.suffix]()

@@ -33,13 +33,13 @@ class Validation:
         threads: int = 4,
         frame: Callable[[Sample], Sample] = lambda sample: sample,
     ) -> None:
-        self._people, self._examples, self._pool = people, examples, ThreadPoolExecutor(threads)
+        self.people, self._examples, self._pool = people, examples, ThreadPoolExecutor(threads)
         self._frame = frame
 
     @property
     def joints(self) -> Tensor:
         """True joints (N, 24, 3) m from the pelvis, in the axes of the samples."""
-        people = self._people
+        people = self.people
         return (people.p_camera_joint - people.p_camera_joint[:, :1]) @ people.R_camera_view
 
     def found(self, find: Callable[[Tensor], Tensor], device: torch.device | None = None) -> Tensor:
@@ -48,9 +48,9 @@ class Validation:
 
     def batches(self, device: torch.device | None = None) -> Iterator[dict[str, Tensor]]:
         """Everybody's examples, in their order."""
-        for first in range(0, len(self._people), _BATCH):
-            rows = range(first, min(first + _BATCH, len(self._people)))
-            crops = self._pool.map(lambda row: self._examples.plain(self._frame(self._people[row])), rows)
+        for first in range(0, len(self.people), _BATCH):
+            rows = range(first, min(first + _BATCH, len(self.people)))
+            crops = self._pool.map(lambda row: self._examples.plain(self._frame(self.people[row])), rows)
             yield stacked(list(crops), device)
 
     def errors_mm(self, find: Callable[[Tensor], Tensor], device: torch.device | None = None) -> dict[str, float]:

@@ -1,16 +1,21 @@
-"""4D-Humans' and TokenHMR's training data: tar shards in webdataset's layout, read from the front without unpacking.
+"""4D-Humans' and TokenHMR's training data: tar shards in webdataset's layout, without unpacking.
 
 A shard holds for each picture ``<key>.jpg``, ``<key>.data.pyd`` (a pickled list with a dict for each person) and
 sometimes ``<key>.detection.npz`` (``masks`` (n, H, W)), one after the other.
+
+    for sample in read_tar(path, "coco"): ...     # from the front
+    samples = TarSamples(path, "coco")            # any of them: len(samples), samples[i]
+    samples = open_tars(paths, "coco")            # of thousands of shards
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +26,7 @@ from training.datasets.images.fields import Fields, unboxed
 from training.datasets.images.find import data_set
 from training.datasets.images.npz import projected_joints, turns
 from training.datasets.images.sample import Float32, Sample, to_matrices
-
-_PICTURES = ("jpg", "jpeg", "png")
+from training.datasets.images.tar_index import MASKS, PEOPLE, PICTURES, index_all, index_of, split_name
 
 
 def read_tar(path: Path, dataset: str) -> Iterator[Sample]:
@@ -37,31 +41,84 @@ def read_tar(path: Path, dataset: str) -> Iterator[Sample]:
     """
     true_3d = data_set(dataset).true_3d  # of the shards, as in TokenHMR, those of Human3.6M and BEDLAM
     for key, parts in _records(path):
-        picture = next((parts[suffix] for suffix in _PICTURES if suffix in parts), None)
-        if picture is None or "data.pyd" not in parts:
+        picture = next((parts[suffix] for suffix in PICTURES if suffix in parts), None)
+        if picture is None or PEOPLE not in parts:
             found = ", ".join(parts)
-            raise MocapError(f"{path}: expected {key}.jpg and {key}.data.pyd, found {key} with {found} only")
-        people = read_pickle(io.BytesIO(parts["data.pyd"]), path / f"{key}.data.pyd")
-        if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
-            raise MocapError(f"{path}: expected a list of dicts in {key}.data.pyd, found {type(people).__name__}")
-        masks = _masks(path, key, parts.get("detection.npz"))
-        for index, person in enumerate(people):
-            fields = Fields(f"{path}: {key}.data.pyd, person {index}", person)
+            raise MocapError(f"{path}: expected {key}.jpg and {key}.{PEOPLE}, found {key} with {found} only")
+        masks = _masks(path, key, parts.get(MASKS))
+        for fields in _people(path, key, parts[PEOPLE]):
             yield _sample(fields, dataset, true_3d, key, picture, masks)
 
 
+class TarSamples:
+    """The people of a shard in :func:`read_tar`'s order, each read when it is asked for, by any number of threads.
+
+    Args:
+        path: A tar that is not compressed. It is looked through once, see ``tar_index``, when anything is asked for.
+        dataset: A name of find.DATASETS.
+        masks: People's pixels are read, too.
+
+    Raises:
+        MocapError: as :func:`read_tar`.
+    """
+
+    def __init__(self, path: Path, dataset: str, masks: bool = False) -> None:
+        self.path, self.dataset, self.masks = path, dataset, masks
+        self.true_3d = data_set(dataset).true_3d
+
+    @functools.cached_property
+    def index(self) -> NDArray[np.void]:
+        """Where what lies."""
+        return index_of(self.path, _count)
+
+    def __len__(self) -> int:
+        return int(self.index["before"][-1] + self.index["count"][-1]) if len(self.index) else 0
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        row = self.index[int(np.searchsorted(self.index["before"], index, "right")) - 1]
+        key = row["key"].decode()
+        with self.path.open("rb") as file:
+            picture, people = (_part(file, row, name) for name in ("picture", "people"))
+            masks = _part(file, row, "masks") if self.masks and row["masks_size"] else None
+        fields = _people(self.path, key, people)[index - int(row["before"])]
+        return _sample(fields, self.dataset, self.true_3d, key, picture, _masks(self.path, key, masks))
+
+
+def open_tars(paths: Sequence[Path], dataset: str) -> list[TarSamples]:
+    """Many shards; a progress bar shows how those are looked through that were not yet."""
+    index_all(paths, _count, dataset)
+    return [TarSamples(path, dataset) for path in paths]
+
+
+def _count(path: Path, key: str, content: bytes) -> int:
+    return len(_people(path, key, content))
+
+
+def _part(file: IO[bytes], row: NDArray[np.void] | np.void, name: str) -> bytes:
+    file.seek(int(row[f"{name}_at"]))
+    return file.read(int(row[f"{name}_size"]))
+
+
+def _people(path: Path, key: str, content: bytes) -> list[Fields]:
+    """The records of a picture's people."""
+    people = read_pickle(io.BytesIO(content), path / f"{key}.{PEOPLE}")
+    if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
+        raise MocapError(f"{path}: expected a list of dicts in {key}.{PEOPLE}, found {type(people).__name__}")
+    return [Fields(f"{path}: {key}.{PEOPLE}, person {index}", person) for index, person in enumerate(people)]
+
+
 def _records(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Neighbouring members with the same key. As in webdataset the suffix begins at the name's first dot."""
+    """Neighbouring members with the same key."""
     key, parts = "", dict[str, bytes]()
     for name, content in _members(path):
-        folder, _, file = name.rpartition("/")
-        stem, _, suffix = file.partition(".")
-        this = f"{folder}/{stem}" if folder else stem
+        this, suffix = split_name(name)
         if this != key and parts:
             yield key, parts
             parts = {}
         key = this
-        parts[suffix.lower()] = content
+        parts[suffix] = content
     if parts:
         yield key, parts
 

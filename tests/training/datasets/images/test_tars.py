@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import tarfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,9 @@ import pytest
 from mocap.errors import MocapError
 from tests.hostile_pickles import payloads
 from tests.training.datasets.images.small_files import jpeg, matrices, random_pose
+from training.datasets.images import tar_index
 from training.datasets.images.sample import Sample, read_picture
-from training.datasets.images.tars import read_tar
+from training.datasets.images.tars import TarSamples, open_tars, read_tar
 
 RNG = np.random.default_rng(0)
 
@@ -181,3 +186,128 @@ def test_a_shard_cannot_run_code(tmp_path: Path) -> None:
         with pytest.raises(MocapError, match="expected"):
             list(read_tar(path, "coco"))
         assert not mark.exists(), kind
+
+
+@pytest.fixture
+def indexes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where shards' indexes are kept."""
+    monkeypatch.setenv(tar_index.FOLDER, str(tmp_path / "indexes"))
+    return tmp_path / "indexes"
+
+
+def many(path: Path, counts: Sequence[int] = (2, 0, 1, 3, 0), first: int = 0) -> Path:
+    """A shard of pictures with so many people each, in two folders, some with masks."""
+    files = {}
+    for number, count in enumerate(counts):
+        key = f"{'ab'[number % 2]}/{first + number:03d}"
+        people = [person(index) for index in range(count)]
+        files[f"{key}.data.pyd"] = pickle.dumps(people)
+        if number % 2:
+            files[f"{key}.detection.npz"] = npz(masks=RNG.random((max(count, 1), 8, 12)) > 0.5)
+        files[f"{key}.jpg"] = jpeg(color=(40 * number, 10, 200))
+    return write(path, files)
+
+
+def same(one: Sample, other: Sample) -> None:
+    for field in fields(Sample):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), field.name)
+
+
+@pytest.mark.parametrize("counts", [(2, 0, 1, 3, 0), (0, 0, 4), (1,), (0,), ()])
+def test_any_sample_of_a_shard_is_that_of_reading_it_from_the_front(
+    tmp_path: Path, indexes: Path, counts: tuple[int, ...]
+) -> None:
+    path = many(tmp_path / "0.tar", counts)
+    expected = list(read_tar(path, "coco"))
+    for samples in (TarSamples(path, "coco", masks=True), TarSamples(path, "coco", masks=True)):  # built, and kept
+        assert len(samples) == len(expected) == sum(counts)
+        for at in reversed(range(len(expected))):
+            same(samples[at], expected[at])
+        for at in (-1, len(expected)):
+            with pytest.raises(IndexError):
+                samples[at]
+    assert len(list(indexes.iterdir())) == 1
+    assert all(TarSamples(path, "coco")[at].mask is None for at in range(len(expected)))
+
+
+def test_threads_read_the_same_samples(tmp_path: Path, indexes: Path) -> None:
+    samples = open_tars([many(tmp_path / f"{n}.tar", first=10 * n) for n in range(3)], "coco")
+    places = [(part, at) for part in samples for at in range(len(part))] * 5
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda place: place[0][place[1]], places)
+        for (part, at), one in zip(places, found, strict=True):
+            same(one, part[at])
+
+
+def test_a_shard_is_looked_through_once_and_again_when_it_has_changed(
+    tmp_path: Path, indexes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = many(tmp_path / "0.tar")
+    looked = []
+    real = tarfile.open
+    monkeypatch.setattr(tarfile, "open", lambda *given, **more: looked.append(given[0]) or real(*given, **more))
+    for _ in range(3):
+        assert [len(part) for part in open_tars([path], "coco")] == [6]
+    assert len(looked) == 1
+    os.utime(path, ns=(0, 0))
+    assert [len(part) for part in open_tars([path], "coco")] == [6]
+    many(path, (5,))
+    assert [len(part) for part in open_tars([path], "coco")] == [5]
+    for file in indexes.iterdir():
+        file.write_bytes(b"broken")
+    assert [len(part) for part in open_tars([path], "coco")] == [5]
+
+
+def test_progress_of_looking_through_is_shown_once(
+    tmp_path: Path, indexes: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    paths = [many(tmp_path / f"{n}.tar", (1,)) for n in range(3)]
+    open_tars(paths, "insta")
+    assert "insta: looking through the shards, once: 100%" in capfd.readouterr().err
+    open_tars(paths, "insta")
+    assert not capfd.readouterr().err
+
+
+def test_pictures_do_not_stay_open(tmp_path: Path, indexes: Path) -> None:
+    path = many(tmp_path / "0.tar")
+    samples = TarSamples(path, "coco")
+    one = samples[0]
+    path.unlink()  # on Windows not while it is open
+    assert read_picture(one).shape == (8, 12, 3)
+    with pytest.raises(FileNotFoundError):
+        samples[1]
+
+
+@pytest.mark.parametrize(
+    ("files", "mode", "message"),
+    [
+        ({"a.jpg": b"1"}, "w", r"expected a\.jpg and a\.data\.pyd, found a with jpg only"),
+        ({"a.jpg": b"1", "a.data.pyd": pickle.dumps({})}, "w", r"expected a list of dicts in a\.data\.pyd, found dict"),
+        ({"a.jpg": b"1", "a.data.pyd": pickle.dumps([1])}, "w", r"expected a list of dicts in a\.data\.pyd"),
+        ({"a.jpg": b"1", "a.data.pyd": pickle.dumps([])}, "w:gz", "that is not compressed.*gunzip"),
+    ],
+)
+def test_bad_shards_are_one_clear_error_before_training(
+    tmp_path: Path, indexes: Path, files: dict[str, bytes], mode: str, message: str
+) -> None:
+    path = write(tmp_path / "bad.tar", files, mode)
+    with pytest.raises(MocapError, match=rf"bad\.tar.*{message}"):
+        open_tars([path], "coco")
+    assert not indexes.exists() or not list(indexes.iterdir())
+
+
+def test_nothing_runs_while_a_shard_is_looked_through(tmp_path: Path, indexes: Path) -> None:
+    for number, payload in enumerate(payloads(tmp_path / "ran").values()):
+        path = write(tmp_path / f"{number}.tar", {"a.jpg": jpeg(), "a.data.pyd": payload})
+        with pytest.raises(MocapError):
+            open_tars([path], "coco")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_shard_and_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MocapError, match=r"no\.tar: expected a tar shard, found no file"):
+        open_tars([tmp_path / "no.tar"], "coco")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(tar_index.FOLDER, str(tmp_path / "file" / "below"))
+    with pytest.raises(MocapError, match=f"expected to write the index.*{tar_index.FOLDER}"):
+        open_tars([many(tmp_path / "0.tar")], "coco")
