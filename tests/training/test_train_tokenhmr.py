@@ -218,14 +218,14 @@ def test_the_paper_trains_the_paper_s_network() -> None:
         assert config.loss == (LOSSES_PAPER if name == "paper" else LOSSES_RELEASED)
         with torch.device("meta"):
             network = TokenHmr(network_config(config.network, PoseTokenizer(PAPER)))
-        assert sum(value.numel() for value in network.state_dict().values()) == pytest.approx(681e6, rel=0.002)
+        assert sum(value.numel() for value in network.state_dict().values()) == pytest.approx(688e6, rel=0.001)
 
 
 def test_the_small_network_has_three_million_numbers() -> None:
     config = configured("--config", str(ROOT / "configs" / "train_tokenhmr_small.yaml"))
     network = TokenHmr(network_config(config.network, read_tokenizer("")))
     assert sum(value.numel() for value in network.state_dict().values()) == pytest.approx(3e6, rel=0.03)
-    assert (config.train.steps, config.train.batch_size, config.network.side) == (3000, 32, 96)
+    assert (config.train.steps, config.train.batch_size, config.network.side) == (2000, 32, 96)
 
 
 Change = Callable[[dict[str, Tensor]], object]
