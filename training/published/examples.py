@@ -26,7 +26,7 @@ from mocap.errors import MocapError
 from training.datasets.images.joint_sets import JOINT_SETS
 from training.datasets.images.sample import Float32, Sample, read_picture
 from training.harness import Share
-from training.published.crops import NOT_AUGMENTED, AugmentationConfig, Person, draw, get_example
+from training.published.crops import NOT_AUGMENTED, Augmentation, AugmentationConfig, Person, draw, get_example
 from training.published.sets import Mixture
 
 Example = dict[str, Float32]
@@ -64,25 +64,27 @@ class Examples:
         for _ in range(_LONGEST_SEARCH):
             sample = self.keep(self.samples.pick(rng))
             if sample is not None:
-                return self._example(sample, None if self.augmentation is None else rng)
+                return self.cropped(
+                    sample, NOT_AUGMENTED if self.augmentation is None else draw(rng, self.augmentation)
+                )
         raise MocapError(f"expected samples to learn from, found {_LONGEST_SEARCH} in a row that are not trusted")
 
     def plain(self, sample: Sample) -> Example:
         """Not augmented."""
-        return self._example(sample, None)
+        return self.cropped(sample, NOT_AUGMENTED)
 
-    def _example(self, sample: Sample, rng: np.random.Generator | None) -> Example:
-        augmentation = NOT_AUGMENTED
-        if rng is not None and self.augmentation is not None:
-            augmentation = draw(rng, self.augmentation)
+    def cropped(self, sample: Sample, augmentation: Augmentation) -> Example:
+        """Augmented in a given way; a backbone's map stands for the picture where the sample has one."""
         if sample.body != self.body:
             sample = replace(sample, betas=None)
+        if sample.map is not None and augmentation != NOT_AUGMENTED:
+            raise MocapError("expected no augmentation of samples with maps, which are of pictures as they are")
         person, box = person_of(sample, self.joint_set), self.margin * sample.side_px
-        rgb, flipped = read_picture(sample) if self.pictures else None, twins(self.joint_set)
+        rgb, flipped = read_picture(sample) if self.pictures and sample.map is None else None, twins(self.joint_set)
         made = get_example(person, rgb, sample.center_px, box, augmentation, self.side, flipped, exact=False)
         pose = np.concatenate([made.person.orientation, made.person.pose]).reshape(NUM_JOINTS, 3)
         return {
-            "image": made.image,
+            "image": made.image if sample.map is None else sample.map,
             "keypoints_2d": made.person.keypoints_2d.astype(np.float32),
             "keypoints_3d": made.person.keypoints_3d.astype(np.float32),
             "R": axis_angle_to_matrix(pose.astype(np.float64)).astype(np.float32),

@@ -99,6 +99,7 @@ class Labels(NamedTuple):
     points: Tensor  # (M, T, 49, 4) m and confidence
     theta: Tensor  # (M, T, 85)
     has_smpl: Tensor  # (M, T) 1 where theta is known
+    has_shape: Tensor | None = None  # (M, T) 1 where its betas are; None: where theta is
 
 
 def losses(weights: LossWeights, found: Estimates, labels: Labels) -> dict[str, Tensor]:
@@ -110,13 +111,14 @@ def losses(weights: LossWeights, found: Estimates, labels: Labels) -> dict[str, 
     points, theta = found.points[len(found.points) - count :], found.theta[len(found.theta) - count :]
     points, true = (p - p[..., _HIPS, :].mean(-2, keepdim=True) for p in (points, labels.points[..., :3]))
     confidence = labels.points[..., 3:]
+    has_shape = labels.has_smpl if labels.has_shape is None else labels.has_shape
     moving = points.shape[1] > 1
     terms = {
         "picture": (labels.picture[..., 2:] * (found.picture - labels.picture[..., :2]).square()).mean(),
         "points": (confidence * (points - true).square()).mean(),
         "velocity": _velocity_error(points, true, confidence) if moving else points.new_zeros(()),
         "pose": _mean_where(labels.has_smpl, _pose_error(theta, labels.theta, weights.pose_distance)),
-        "shape": _mean_where(labels.has_smpl, (theta[..., 75:] - labels.theta[..., 75:]).square()),
+        "shape": _mean_where(has_shape, (theta[..., 75:] - labels.theta[..., 75:]).square()),
         "norm": theta[..., 3:].norm() / theta[..., 0].numel(),
     }
     terms = {name: getattr(weights, name) * term for name, term in terms.items()}

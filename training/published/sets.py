@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -25,13 +25,20 @@ from training.datasets.images.sample import Sample
 from training.datasets.images.tars import open_tars
 from training.datasets.images.tsv import TsvSamples
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
-class Samples(Protocol):
-    """People of a data set."""
+
+class Items(Protocol[T_co]):
+    """People, or clips of people, of a data set."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> Sample: ...
+    def __getitem__(self, index: int) -> T_co: ...
+
+
+class Samples(Items[Sample], Protocol):
+    """People of a data set."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +52,14 @@ class SetsConfig:
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """Data sets, and how often a sample is of each.
+class Mixed(Generic[T]):
+    """Data sets, and how often an item is of each.
 
     Raises:
-        MocapError: there are no samples, or not a weight for each set.
+        MocapError: there are no items, or not a weight for each set.
     """
 
-    sets: Sequence[Samples]
+    sets: Sequence[Items[T]]
     weights: Sequence[float] = field(default=())  # none: by their sizes
 
     def __post_init__(self) -> None:
@@ -64,11 +71,15 @@ class Mixture:
     def __len__(self) -> int:
         return sum(map(len, self.sets))
 
-    def pick(self, rng: np.random.Generator) -> Sample:
+    def pick(self, rng: np.random.Generator) -> T:
         """A random one."""
         weights = np.array(self.weights or [len(these) for these in self.sets], np.float64)
         these = self.sets[rng.choice(len(self.sets), p=weights / weights.sum())]
         return these[int(rng.integers(len(these)))]
+
+
+class Mixture(Mixed[Sample]):
+    """Data sets of people."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +124,11 @@ def open_set(spec: str, points: Points) -> Samples:
         return Rendered(Path(folder), points)
     files = find(name, Path(folder))
     shards = [file for file in files if file.suffix == ".tar"]
-    others = [part for file in files if file not in shards for part in _read(name, file, Path(folder))]
+    others = [part for file in files if file not in shards for part in read_file(name, file, Path(folder))]
     return Joined([*others, *open_tars(shards, name)])
 
 
-def _read(name: str, file: Path, folder: Path) -> Sequence[Samples]:
+def read_file(name: str, file: Path, folder: Path) -> Sequence[Samples]:
     """What a file of a data set holds, by how it is called."""
     readers: dict[str, Callable[[], Sequence[Samples]]] = {
         ".npz": lambda: [read_labels(file, name, folder)],

@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from mocap.errors import MocapError
 from training.datasets.images.rendered import Rendered
 from training.datasets.images.sample import Sample
-from training.metrics import mpjpe, pa_mpjpe
+from training.metrics import acceleration_error, mpjpe, pa_mpjpe
 from training.published.examples import Examples, stacked
 
 _BATCH = 64
 
 
 class Validation:
-    """Rendered people, cropped as in evaluation.
+    """Rendered people, cropped as in evaluation: single pictures, or clips as INT's evaluation takes them apart, each
+    into several of every k-th frame.
 
     Args:
         people: Of a split that training does not see.
         examples: How to crop them; not augmented here.
         threads: That crop them.
         frame: A sample with the box that its crop is cut around.
+        clip_frames: Of the clips that a network sees; 0: single pictures.
+
+    Raises:
+        MocapError: the people are not in clips of a multiple of so many frames.
     """
 
     def __init__(
@@ -32,30 +39,50 @@ class Validation:
         examples: Examples,
         threads: int = 4,
         frame: Callable[[Sample], Sample] = lambda sample: sample,
+        clip_frames: int = 0,
     ) -> None:
         self.people, self._examples, self._pool = people, examples, ThreadPoolExecutor(threads)
-        self._frame = frame
+        self._frame, self._clip_frames = frame, clip_frames
+        everybody, length = np.arange(len(people)), people.clips.shape[1]
+        self._rows = list(people.clips) if clip_frames else np.split(everybody, range(_BATCH, len(people), _BATCH))
+        if clip_frames and length % clip_frames:
+            raise MocapError(f"expected clips of a multiple of {clip_frames} frames to validate on, found {length}")
 
     @property
     def joints(self) -> Tensor:
         """True joints (N, 24, 3) m from the pelvis, in the axes of the samples."""
-        people = self.people
-        return (people.p_camera_joint - people.p_camera_joint[:, :1]) @ people.R_camera_view
+        people, rows = self.people, np.concatenate(self._rows)
+        return (people.p_camera_joint[rows] - people.p_camera_joint[rows, :1]) @ people.R_camera_view[rows]
 
     def found(self, find: Callable[[Tensor], Tensor], device: torch.device | None = None) -> Tensor:
-        """What ``find`` makes of everybody's pictures: (B, 3, S, S) -> (B, ...)."""
-        return torch.cat([find(batch["image"]).float().cpu() for batch in self.batches(device)])
+        """What ``find`` makes of everybody's pictures: (B, 3, S, S) -> (B, ...); of clips (B, T, 3, S, S) ->
+        (B, T, ...)."""
+        parts = []
+        for batch in self.batches(device):
+            image = batch["image"]
+            if not self._clip_frames:
+                parts.append(find(image).float().cpu())
+                continue
+            clips = find(image.unflatten(0, (self._clip_frames, -1)).transpose(0, 1))
+            parts.append(clips.transpose(0, 1).flatten(0, 1).float().cpu())
+        return torch.cat(parts)
 
     def batches(self, device: torch.device | None = None) -> Iterator[dict[str, Tensor]]:
-        """Everybody's examples, in their order."""
-        for first in range(0, len(self.people), _BATCH):
-            rows = range(first, min(first + _BATCH, len(self.people)))
-            crops = self._pool.map(lambda row: self._examples.plain(self._frame(self.people[row])), rows)
+        """Everybody's examples in their order; of clips one clip at a time."""
+        for rows in self._rows:
+            crops = self._pool.map(lambda row: self._examples.plain(self._frame(self.people[int(row)])), rows)
             yield stacked(list(crops), device)
 
     def errors_mm(self, find: Callable[[Tensor], Tensor], device: torch.device | None = None) -> dict[str, float]:
-        """MPJPE from the pelvis and PA-MPJPE of 24 joints: ``find`` gives them (B, 24, 3) m, in the pictures' axes."""
-        return joint_errors_mm(self.found(find, device), self.joints)
+        """MPJPE from the pelvis and PA-MPJPE of 24 joints: ``find`` gives them (B, 24, 3) m, in the pictures' axes. Of
+        clips (B, T, 24, 3), and the error of their accelerations, mm per frame squared."""
+        found, true = self.found(find, device), self.joints
+        errors = joint_errors_mm(found, true)
+        if not self._clip_frames:
+            return errors
+        a, b = ((p - p[:, :1]).double().numpy().reshape(len(self._rows), -1, *p.shape[1:]) for p in (found, true))
+        accelerations = [acceleration_error(*pair, 1.0) for pair in zip(a, b, strict=True)]
+        return {**errors, "acceleration_mm": 1e3 * float(np.mean(accelerations))}
 
 
 def joint_errors_mm(found: Tensor, true: Tensor) -> dict[str, float]:
