@@ -22,7 +22,7 @@ import engines
 from mocap.config import option
 from mocap.models.blazepose import LANDMARKER, build
 from mocap.models.blazepose_backbone import MAP, BlazePoseConfig
-from training.datasets.images.rendered import MAPS, Rendered
+from training.datasets.images.rendered import MAPS, MAPS_MARGIN, Rendered
 from training.options import run
 from training.published.crops import DEVIATION, MEAN
 from training.published.examples import Examples
@@ -37,7 +37,6 @@ class MapsConfig:
     """Of what to make maps, and how."""
 
     folders: list[str] = option(["out/pictures"], "rendered people with pictures", "DIR")
-    margin: float = option(1.2, "side of the crop over the box around the joints", low=1)
     engine: str = option("auto", "that runs the network, see docs/engines.md")
     threads: int = option(2, "that read and crop pictures", "N", low=1)
 
@@ -58,7 +57,7 @@ def make_maps(config: MapsConfig) -> None:
 
 def _make(folder: Path, config: MapsConfig, engine: engines.Engine) -> None:
     people = Rendered(folder, OpenPoints(_JOINT_SET))
-    examples = Examples(Mixture([people]), _JOINT_SET, LANDMARKER.size, config.margin)
+    examples = Examples(Mixture([people]), _JOINT_SET, LANDMARKER.size, MAPS_MARGIN)
     part, size = folder / "maps.part", BlazePoseConfig()
     maps = np.lib.format.open_memmap(part, "w+", np.float16, (len(people), size.features, size.cells, size.cells))
     with ThreadPoolExecutor(config.threads) as pool:

@@ -26,9 +26,10 @@ from mocap.body.model import OPEN_BODY, Body
 from mocap.body.smpl_file import read_smpl, write_smpl
 from mocap.config import option
 from mocap.errors import MocapError
+from mocap.models.blazepose_backbone import BlazePoseConfig
 from mocap.models.independent_tokens import IndependentTokens, IndependentTokensConfig
 from mocap.models.resnet_v2 import ResNetV2Config
-from training.datasets.images.rendered import Rendered
+from training.datasets.images.rendered import MAPS_MARGIN, Rendered
 from training.harness import Share, TrainConfig, train
 from training.options import run
 from training.published.clips import MARGIN, ClipAugmentation, ClipExamples, ClipsConfig, Singles, open_clips
@@ -48,6 +49,7 @@ class Sizes:
     """Of the network; the defaults are the paper's."""
 
     picture: int = option(224, "side of a crop", "PX", low=16)
+    blazepose: bool = option(False, "the backbone is BlazePose's landmark network, frozen, not ResNet")
     layers: list[int] = option([3, 4, 9], "bottlenecks of the backbone's stages; none: patches of pixels", "N")
     channels: list[int] = option([256, 512, 1024], "that each stage gives", "C")
     stem: int = option(64, "channels of the backbone's first convolution", "C", low=1)
@@ -97,12 +99,14 @@ class IntTask:
         self.points = load_points(_JOINTS, config.smpl, config.regressor)
         self.weights = replace(PHASES[config.phase - 1], pose_distance=config.pose_distance)
         moving, open_points = config.phase > 1, OpenPoints(_JOINTS)
-        people = Rendered(Path(config.clips.validation if moving else config.sets.validation), open_points)
+        folder = Path(config.clips.validation if moving else config.sets.validation)
+        people = Rendered(folder, open_points, config.sets.maps)
         body = "smpl" if config.smpl else "open"
-        plain = Examples(Mixture([people]), _JOINTS, config.network.picture, _PLAIN_MARGIN, body=body)
+        margins = (MAPS_MARGIN, MAPS_MARGIN) if config.sets.maps else (_PLAIN_MARGIN, MARGIN)
+        plain = Examples(Mixture([people]), _JOINTS, config.network.picture, margins[0], body=body)
         clip_frames = config.clips.frames if moving else 0
         self.validation = Validation(people, plain, config.sets.threads, clip_frames=clip_frames)
-        self.kinds = self._kinds(replace(plain, margin=MARGIN), open_points)
+        self.kinds = self._kinds(replace(plain, margin=margins[1]), open_points)
         self.parts = sum(count for count, _ in self.kinds.values())
         processes = config.train.devices * config.train.nodes
         if config.train.batch_size % (self.parts * processes):
@@ -203,7 +207,9 @@ class IntTask:
             if not count:
                 continue
             clips: list[Any] = [
-                Singles(open_set(spec, rendered)) if kind == "pictures" else open_clips(spec, rendered, config.clips)
+                Singles(open_set(spec, rendered, config.sets.maps))
+                if kind == "pictures"
+                else open_clips(spec, rendered, config.clips)
                 for spec in sets[kind]
             ]
             mixed = Mixed(clips, config.sets.weights if kind == "pictures" else ())
@@ -215,11 +221,12 @@ class IntTask:
 def network_config(config: IntRun) -> IndependentTokensConfig:
     """The network's sizes; phase 1 has nothing over time."""
     sizes = config.network
-    fields = {key: value for key, value in asdict(sizes).items() if key not in ("layers", "channels", "stem", "groups")}
-    backbone = ResNetV2Config(tuple(sizes.layers), tuple(sizes.channels), sizes.stem, sizes.groups)
+    own = ("blazepose", "layers", "channels", "stem", "groups")
+    fields = {key: value for key, value in asdict(sizes).items() if key not in own}
+    resnet = ResNetV2Config(tuple(sizes.layers), tuple(sizes.channels), sizes.stem, sizes.groups)
     return IndependentTokensConfig(
         **{**fields, "temporal": None if config.phase == 1 or sizes.temporal == "none" else sizes.temporal},
-        backbone=backbone if sizes.layers else None,
+        backbone=BlazePoseConfig() if sizes.blazepose else resnet if sizes.layers else None,
         frames=config.clips.frames,
     )
 

@@ -76,6 +76,7 @@ class PctClassifierTask:
                 f"expected a backbone with the {given.backbone.features} channels that guide the tokenizer, "
                 f"found one with {backbone.features}"
             )
+        self.frozen = config.backbone.kind == "blazepose" or not config.learn_backbone
         if not (config.learn_backbone or config.backbone.weights):
             raise MocapError("expected weights of the backbone that does not learn (--backbone.weights), found none")
         pct = classifier_config(sizes, given, backbone)
@@ -90,7 +91,7 @@ class PctClassifierTask:
         model = PctNetwork(self.networks.config, backbone)
         model.head.tokenizer.load_state_dict(self.guided.tokenizer.state_dict())
         model.head.tokenizer.requires_grad_(False)
-        backbone.requires_grad_(self.config.learn_backbone)
+        backbone.requires_grad_(not self.frozen)
         return channels_last(model)
 
     def count(self) -> int:
@@ -100,7 +101,7 @@ class PctClassifierTask:
         plain, batch = unwrapped(model), self.data.batches(share)
         assert isinstance(plain, PctNetwork)
         plain.head.tokenizer.eval()  # drops no joints, and its codebook stays
-        if not self.config.learn_backbone:
+        if self.frozen:
             plain.backbone.eval()
         poses = self.data.poses(batch)
         tokens = self._tokens(batch["image"], poses)

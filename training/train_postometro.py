@@ -98,10 +98,16 @@ class PostoMetroTask:
         points, side = OpenPoints(self.body.joint_set), self.network.picture
         self.people, seed = open_sets(sets, points), config.train.seed
         examples = Examples(
-            self.people, self.body.joint_set, side, config.margin, config.augmentation, body=self.body.name, seed=seed
+            self.people,
+            self.body.joint_set,
+            side,
+            config.margin,
+            None if sets.maps else config.augmentation,
+            body=self.body.name,
+            seed=seed,
         )
         self.batches = Batches(examples, config.train.batch_size, sets.threads)
-        self.validation = Validation(Rendered(Path(sets.validation), points), examples, sets.threads)
+        self.validation = Validation(Rendered(Path(sets.validation), points, sets.maps), examples, sets.threads)
 
     def _guided(self) -> GuidedTokenizer | None:
         if self.config.tokens != "true" or not self.pct or not self.pct[1].config.guided_width:

@@ -94,13 +94,13 @@ class TokenHmrTask:
             self.samples,
             _SET,
             self.network.side,
-            augmentation=config.augmentation,
+            augmentation=None if config.sets.maps else config.augmentation,
             keep=trust,
             seed=config.train.seed,
             body="smpl" if config.smpl else "open",
         )
         self.batches = Batches(examples, config.train.batch_size, config.sets.threads)
-        people = Rendered(Path(config.sets.validation), open_points)
+        people = Rendered(Path(config.sets.validation), open_points, config.sets.maps)
         self.validation = Validation(
             people, examples, config.sets.threads, lambda sample: framed(sample, config.margin)
         )

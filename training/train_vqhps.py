@@ -30,6 +30,8 @@ from mocap.body.smpl_file import SmplArrays, write_smpl
 from mocap.config import option
 from mocap.errors import MocapError
 from mocap.models import hrnet, resnet
+from mocap.models.backbones import BackboneConfig
+from mocap.models.blazepose_backbone import BlazePoseConfig
 from mocap.models.checkpoints import read_file, renamed
 from mocap.models.hrnet import HRNetConfig
 from mocap.models.resnet import ResNetConfig
@@ -79,7 +81,9 @@ class VQHPSRun:
     )
     side: int = option(224, "side of the crop, a multiple of 32", "PX", low=32)
     margin: float = option(1.2, "side of the crop over the box around a rendered person; others have theirs", low=1)
-    backbone: Literal["resnet", "hrnet"] = option("resnet", "both backbones: the paper's, or the released code's")
+    backbone: Literal["resnet", "hrnet", "blazepose"] = option(
+        "resnet", "both backbones: the paper's, the released code's, or BlazePose's landmark network, frozen"
+    )
     backbone_weights: str = option(
         "", "that both start from: torchvision's ResNet, or HRNet with the downsampling head; empty: random", "FILE"
     )
@@ -114,13 +118,13 @@ class VQHPSTask:
             self.samples,
             config.reprojection,
             config.side,
-            augmentation=config.augmentation,
+            augmentation=None if config.sets.maps else config.augmentation,
             keep=self._framed,
             body=mesh.kind,
             seed=config.train.seed,
         )
         self.batches = Batches(examples, config.train.batch_size, config.sets.threads)
-        people = Rendered(Path(config.sets.validation), points)
+        people = Rendered(Path(config.sets.validation), points, config.sets.maps)
         self.validation = Validation(people, examples, config.sets.threads, self._framed)
 
     def model(self) -> nn.Module:
@@ -215,7 +219,11 @@ def sizes(config: VQHPSRun, mesh: TrainedMesh, joints: int) -> VQHPSNetworkConfi
     """
     if mesh.network.config.quantizers > 1:
         raise MocapError(f"{config.mesh}: expected tokens of one code, found {mesh.network.config.quantizers} codes")
-    kinds = {"resnet": config.resnet, "hrnet": config.hrnet}
+    kinds: dict[str, BackboneConfig] = {
+        "resnet": config.resnet,
+        "hrnet": config.hrnet,
+        "blazepose": BlazePoseConfig(),
+    }
     coarsest = mesh.connections[mesh.network.config.encoder_layers - 1]
     return VQHPSNetworkConfig(
         regressor=replace(
@@ -227,6 +235,7 @@ def sizes(config: VQHPSRun, mesh: TrainedMesh, joints: int) -> VQHPSNetworkConfi
         ),
         hrnet=config.hrnet if config.backbone == "hrnet" else None,
         resnet=config.resnet if config.backbone == "resnet" else None,
+        blazepose=BlazePoseConfig() if config.backbone == "blazepose" else None,
         mesh=mesh.network.config,
         connections=tuple(f"layer{number}" for number in range(len(mesh.connections))),
         side=config.side,

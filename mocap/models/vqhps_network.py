@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from mocap.models.hrnet import HRNet, HRNetConfig
+from mocap.models.backbones import make_backbone
+from mocap.models.blazepose_backbone import BlazePoseConfig
+from mocap.models.hrnet import HRNetConfig
 from mocap.models.mesh_graph import Connections
 from mocap.models.mesh_vqvae import MeshVQVAE, MeshVQVAEConfig
-from mocap.models.resnet import ResNet, ResNetConfig
+from mocap.models.resnet import ResNetConfig
 from mocap.models.vqhps import VQHPS, CausalHead, MeshRegressor, Prediction, VQHPSConfig
 
 LAYERS = (*(f"pool{level}" for level in range(7)), *(f"unpool{level}" for level in range(6, -1, -1)))
@@ -26,6 +28,7 @@ class VQHPSNetworkConfig:
     )
     hrnet: HRNetConfig | None = field(default_factory=HRNetConfig)
     resnet: ResNetConfig | None = None  # the backbones without HRNet
+    blazepose: BlazePoseConfig | None = None  # the backbones without either
     mesh: MeshVQVAEConfig = field(default_factory=MeshVQVAEConfig)
     connections: tuple[str, ...] = LAYERS  # names of the matrices, a layer each
     side: int = 224  # of the picture, px
@@ -50,7 +53,8 @@ class VQHPSNetwork(nn.Module):
         found: list[Connections] = []
         for row in rows:
             found.append(Connections(row.numpy(), found[-1].outputs if found else len(t_pose)))
-        backbones = [HRNet(config.hrnet) if config.hrnet else ResNet(config.resnet or ResNetConfig()) for _ in range(2)]
+        kind = config.hrnet or config.resnet or config.blazepose or ResNetConfig()
+        backbones = [make_backbone(kind) for _ in range(2)]
         regressor = MeshRegressor(config.regressor, *backbones)
         self.network = VQHPS(regressor, MeshVQVAE(config.mesh, found), joint_regressor, t_pose)
 

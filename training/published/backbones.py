@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mocap.config import option
 from mocap.errors import MocapError
 from mocap.models import hrnet, resnet
+from mocap.models.blazepose_backbone import BlazePoseConfig
 from mocap.models.checkpoints import read_file, renamed, under
 from mocap.models.hrnet import HRNet, HRNetConfig
 from mocap.models.resnet import ResNetConfig
@@ -25,15 +26,19 @@ M = TypeVar("M", bound=nn.Module)
 class BackboneSizes:
     """Of a convolutional backbone."""
 
-    kind: Literal["resnet", "hrnet"] = option("resnet", "ResNet with bottlenecks, or HRNet with all maps at stride 32")
+    kind: Literal["resnet", "hrnet", "blazepose"] = option(
+        "resnet", "ResNet with bottlenecks, HRNet with all maps at stride 32, or BlazePose's landmark network, frozen"
+    )
     width: int = option(64, "channels: of a ResNet's stem; of HRNet's finest branch", "N", low=1)
     blocks: list[int] = option([3, 4, 6, 3], "of a ResNet's layers; three layers stop at stride 16", "N")
     weights: str = option(
         "", "where training starts: torchvision's ResNet, a released HRNet, a run of train_pct_classifier", "FILE"
     )
 
-    def config(self) -> ResNetConfig | HRNetConfig:
+    def config(self) -> ResNetConfig | HRNetConfig | BlazePoseConfig:
         """Of the network."""
+        if self.kind == "blazepose":
+            return BlazePoseConfig()
         return HRNetConfig(self.width) if self.kind == "hrnet" else ResNetConfig(tuple(self.blocks), self.width)
 
 

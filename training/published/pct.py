@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mocap.config import option
 from mocap.errors import MocapError
 from mocap.models.backbones import make_backbone
+from mocap.models.blazepose_backbone import BlazePoseConfig
 from mocap.models.hrnet import HRNetConfig
 from mocap.models.network_file import from_dict
 from mocap.models.pct import PctConfig, PctTokenizer, Reconstruction, joint_features
@@ -46,7 +47,9 @@ class PctNetworks:
     """What a run of PCT has trained."""
 
     config: PctConfig
-    backbone: ResNetConfig | HRNetConfig | None  # of a tokenizer: that guides it; of a classifier: its own
+    backbone: (
+        ResNetConfig | HRNetConfig | BlazePoseConfig | None
+    )  # of a tokenizer: that guides it; of a classifier: its own
     side: int  # px of the crop
 
     def network(self, system: str) -> dict[str, Any]:
@@ -123,9 +126,10 @@ class PctData:
     ) -> None:
         points = OpenPoints(COCO)
         self.people, self.side = open_sets(sets, points), side
-        examples = Examples(self.people, COCO, side, margin, augmentation, seed=seed, pictures=pictures)
+        how = None if sets.maps else augmentation
+        examples = Examples(self.people, COCO, side, margin, how, seed=seed, pictures=pictures)
         self.batches = Batches(examples, batch_size, sets.threads)
-        self.validation = Validation(Rendered(Path(sets.validation), points), examples, sets.threads)
+        self.validation = Validation(Rendered(Path(sets.validation), points, sets.maps), examples, sets.threads)
 
     def poses(self, batch: dict[str, Tensor]) -> Tensor:
         """(B, 17, 3) px, and 1 where a joint is seen."""

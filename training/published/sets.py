@@ -48,6 +48,7 @@ class SetsConfig:
     sets: list[str] = option(["rendered=out/pictures"], f"data sets: rendered, {', '.join(DATASETS)}", "NAME=FOLDER")
     weights: list[float] = option([], "how often a sample is of each of them; empty: by their sizes", "WEIGHT")
     validation: str = option("out/pictures_val", "rendered people of the validation split", "DIR")
+    maps: bool = option(False, "rendered people by the maps of training.make_maps, for BlazePose's backbone")
     threads: int = option(4, "that read and crop pictures", "N", low=1)
 
 
@@ -112,16 +113,16 @@ def open_sets(config: SetsConfig, points: Points) -> Mixture:
     Raises:
         MocapError: a name is unknown, or files are missing; says what to get and where it goes.
     """
-    return Mixture([open_set(spec, points) for spec in config.sets], config.weights)
+    return Mixture([open_set(spec, points, config.maps) for spec in config.sets], config.weights)
 
 
-def open_set(spec: str, points: Points) -> Samples:
+def open_set(spec: str, points: Points, maps: bool = False) -> Samples:
     """One data set, ``NAME=FOLDER``."""
     name, _, folder = spec.partition("=")
     if not folder:
         raise MocapError(f"expected a data set as NAME=FOLDER, e.g. rendered=out/pictures; found '{spec}'")
     if name == "rendered":
-        return Rendered(Path(folder), points)
+        return Rendered(Path(folder), points, maps)
     files = find(name, Path(folder))
     shards = [file for file in files if file.suffix == ".tar"]
     others = [part for file in files if file not in shards for part in read_file(name, file, Path(folder))]

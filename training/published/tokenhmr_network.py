@@ -14,6 +14,7 @@ from torch import Tensor
 from mocap.assets import asset_path
 from mocap.config import option
 from mocap.errors import MocapError
+from mocap.models.blazepose_backbone import BlazePoseConfig
 from mocap.models.tokenhmr import JOINTS, HeadConfig, TokenClassifier, TokenHmr, TokenHmrConfig
 from mocap.models.tokenizer import PoseTokenizer, load_tokenizer
 from mocap.models.tokenizer_checkpoint import load_released_tokenizer
@@ -34,7 +35,8 @@ class Sizes:
         MocapError: patches do not fill the picture.
     """
 
-    side: int = option(256, "of the crop, of which the network sees the middle three quarters", "PX", low=8)
+    blazepose: bool = option(False, "the backbone is BlazePose's landmark network, frozen, not ViT")
+    side: int = option(256, "of the crop, of which ViT sees the middle three quarters", "PX", low=8)
     patch: int = option(16, "side of a patch, which divides side / 4", "PX", low=_PADDING + 1)
     width: int = option(1280, "entries of a patch's token", "D", low=1)
     depth: int = option(32, "blocks of the backbone, ViT", "N", low=1)
@@ -52,6 +54,8 @@ class Sizes:
     mixer_token_hidden: int = option(64, "of the one across tokens", "N", low=1)
 
     def __post_init__(self) -> None:
+        if self.blazepose:
+            return
         if self.side % (4 * self.patch):
             raise MocapError(f"network: expected a side that {4 * self.patch} divides (4 patches), found {self.side}")
         if self.width % self.heads:
@@ -60,23 +64,14 @@ class Sizes:
 
 def network_config(sizes: Sizes, tokenizer: PoseTokenizer | None) -> TokenHmrConfig:
     """Of these sizes and that tokenizer's; without one HMR2.0's."""
-    vit = VitConfig(
-        height=sizes.side,
-        width=sizes.side * 3 // 4,
-        margin=sizes.side // 8,
-        patch=sizes.patch,
-        dim=sizes.width,
-        layers=sizes.depth,
-        heads=sizes.heads,
-        drop_path=sizes.drop_path,
-    )
+    vit = BlazePoseConfig() if sizes.blazepose else _vit(sizes)
     decoder = DecoderConfig(
         width=sizes.decoder_width,
         layers=sizes.decoder_depth,
         heads=sizes.decoder_heads,
         head_width=sizes.decoder_head_width,
         hidden=sizes.decoder_hidden,
-        context=sizes.width,
+        context=vit.features if isinstance(vit, BlazePoseConfig) else vit.dim,
     )
     head = HeadConfig(
         decoder=decoder,
@@ -87,6 +82,19 @@ def network_config(sizes: Sizes, tokenizer: PoseTokenizer | None) -> TokenHmrCon
         mixer_token_hidden=sizes.mixer_token_hidden,
     )
     return TokenHmrConfig(vit=vit, head=head, side=sizes.side)
+
+
+def _vit(sizes: Sizes) -> VitConfig:
+    return VitConfig(
+        height=sizes.side,
+        width=sizes.side * 3 // 4,
+        margin=sizes.side // 8,
+        patch=sizes.patch,
+        dim=sizes.width,
+        layers=sizes.depth,
+        heads=sizes.heads,
+        drop_path=sizes.drop_path,
+    )
 
 
 def read_tokenizer(file: str) -> PoseTokenizer:

@@ -105,7 +105,7 @@ class Rendered:
         )
 
 
-MAPS = "maps.npy"
+MAPS, MAPS_MARGIN = "maps.npy", 1.2  # side of their crops over the box around the joints
 _MAKE = "Make them: python -m training.synthesize --picture_px 128"
 
 
