@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -26,7 +27,6 @@ from mocap.models.mesh_vqvae import MeshVQVAE, MeshVQVAEConfig
 from training.datasets.corpus import Corpus
 from training.evaluate_tokenizer import held_out
 from training.harness import Share, TrainConfig, load_weights, train
-from training.metrics import mean_of
 from training.options import run
 from training.published.meshes import BODY, CanonicalMeshes, MeshNetwork, joint_regressor, read_bodies
 from training.published.vqhps import MeshVQVAELossWeights, mesh_errors, mesh_vqvae_losses
@@ -106,8 +106,8 @@ class MeshTask:
             found = model(true.to(device))
             errors.append(mesh_errors(found.vertices.cpu().numpy(), true.numpy(), self.regressor))
             perplexity.append(float(found.perplexity))
-        figures = {f"{name}_mm": 1e3 * mean_of([x for part in errors for x in part[name]]) for name in errors[0]}
-        return {**figures, "perplexity": mean_of(perplexity)}
+        figures = {f"{name}_mm": 1e3 * float(np.concatenate([e[name] for e in errors]).mean()) for name in errors[0]}
+        return {**figures, "perplexity": float(np.mean(perplexity))}
 
     def sidecar(self) -> dict[str, Any]:
         return {

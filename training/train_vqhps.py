@@ -143,7 +143,7 @@ class VQHPSTask:
                 load_weights(backbone, weights, str(path))
         if self.config.start:
             harness.load_weights(Path(self.config.start), model, self.sidecar()["network"])
-        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def count(self) -> int:
         return len(self.samples)

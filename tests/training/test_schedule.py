@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mocap.errors import MocapError
-from training.schedule import Sampler, learning_rate_at, moving_average
+from training.schedule import Sampler, WeightAverage, learning_rate_at, moving_average
 
 
 def test_every_sample_once_an_epoch_and_the_same_again():
@@ -37,3 +37,17 @@ def test_the_average_soon_forgets_the_start_and_then_follows_slowly():
     assert float(average[0]) == pytest.approx(1, abs=1e-3)
     update(average, [torch.tensor([2.0])], torch.tensor(100_000))
     assert float(average[0]) == pytest.approx(1.01, abs=1e-3)
+
+
+def test_the_averages_batch_norms_fit_the_average():
+    network = torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.BatchNorm1d(4, affine=False)).requires_grad_(False)
+    average = WeightAverage(network, 0.99)
+    x = torch.randn(64, 1, generator=torch.Generator().manual_seed(0))
+    for step in range(600):
+        network[0].bias.fill_(0.1 * step)  # still learning: what it gives moves
+        network(x)
+        average.update_parameters(network)
+    kept = average.module.eval()
+    copied = torch.nn.functional.batch_norm(kept[0](x), network[1].running_mean, network[1].running_var)
+    assert kept(x).mean(0).abs().max() < 0.2 * copied.mean(0).abs().max()  # the network's own are far ahead
+    assert int(kept[1].num_batches_tracked) == 600

@@ -33,6 +33,7 @@ class CanonicalMeshes(nn.Module):
     def __init__(self, bodies: Sequence[SmplArrays]) -> None:
         super().__init__()
         self.bodies = nn.ModuleList(Body(arrays) for arrays in bodies)
+        self.vertices = len(bodies[0].v_template)
 
     def forward(self, R: Tensor, betas: Tensor, gender: Tensor | None = None) -> Tensor:
         """(B, V, 3) m.
@@ -40,16 +41,16 @@ class CanonicalMeshes(nn.Module):
         Args:
             R: (B, 24, 3, 3); entry 0 does not count.
             betas: (B, 10).
-            gender: (B,) int64, places in ``GENDERS``; not given, or with one body: that of the first body.
+            gender: (B,) places in ``GENDERS``; not given, or with one body: that of the first body.
         """
         still = torch.eye(3, device=R.device, dtype=R.dtype).expand(len(R), 1, 3, 3)
         R = torch.cat([still, R[:, 1:]], 1)
         if gender is None or len(self.bodies) == 1:
             gender = torch.zeros(len(R), dtype=torch.int64, device=R.device)
-        vertices = R.new_zeros(len(R), self.bodies[0].num_vertices, 3)  # type: ignore[arg-type]
+        vertices = R.new_zeros(len(R), self.vertices, 3)
         for number, body in enumerate(self.bodies):
             these = gender == number
-            vertices[these] = body.vertices(R[these], R.new_zeros(int(these.sum()), 3), betas[these])  # type: ignore[operator]
+            vertices[these] = body.vertices(R[these], R.new_zeros(int(these.sum()), 3), betas[these])  # type: ignore
         return vertices - vertices.mean(1, keepdim=True)
 
 
