@@ -189,6 +189,19 @@ def test_a_frame_counts_as_much_as_a_picture(tasks: dict[str, IntTask]) -> None:
     assert one.loss(model, np.arange(6), share)["loss"].isclose((16 * clips["total"] + 2 * pictures["total"]) / 18)
 
 
+def test_rotations_count_without_betas(tasks: dict[str, IntTask]) -> None:
+    """As SMPL's data sets give them to the open body."""
+    one = tasks["1"]
+    model = one.model().eval()
+    batch = one.batches["pictures"](Share(0, 0, slice(0, 6), CPU))
+    both = one._terms(model, [batch])
+    rotations = one._terms(model, [{**batch, "has_betas": torch.zeros(6, 1)}])
+    assert both["shape"] > 0
+    assert rotations["shape"] == 0
+    assert rotations["pose"] == both["pose"] > 0
+    assert one._terms(model, [{**batch, "has_pose": torch.zeros(6, 1)}])["pose"] == 0
+
+
 def test_a_batch_again_and_again_is_learnt(tasks: dict[str, IntTask]) -> None:
     torch.manual_seed(0)
     one = tasks["2"]

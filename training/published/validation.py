@@ -30,7 +30,7 @@ class Validation:
         clip_frames: Of the clips that a network sees; 0: single pictures.
 
     Raises:
-        MocapError: the people are not in clips of a multiple of so many frames.
+        MocapError: there are no clips, or not of a multiple of so many frames.
     """
 
     def __init__(
@@ -45,8 +45,9 @@ class Validation:
         self._frame, self._clip_frames = frame, clip_frames
         everybody, length = np.arange(len(people)), people.clips.shape[1]
         self._rows = list(people.clips) if clip_frames else np.split(everybody, range(_BATCH, len(people), _BATCH))
-        if clip_frames and length % clip_frames:
-            raise MocapError(f"expected clips of a multiple of {clip_frames} frames to validate on, found {length}")
+        if clip_frames and (length % clip_frames or not len(people.clips)):
+            found = f"{len(people.clips)} clips of {length}"
+            raise MocapError(f"expected clips of a multiple of {clip_frames} frames to validate on, found {found}")
 
     @property
     def joints(self) -> Tensor:
@@ -56,19 +57,19 @@ class Validation:
 
     def found(self, find: Callable[[Tensor], Tensor], device: torch.device | None = None) -> Tensor:
         """What ``find`` makes of everybody's pictures: (B, 3, S, S) -> (B, ...); of clips (B, T, 3, S, S) ->
-        (B, T, ...)."""
+        (B, T, ...), put into the frames' order (N, ...)."""
         parts = []
         for batch in self.batches(device):
             image = batch["image"]
-            if not self._clip_frames:
+            if self._clip_frames:
+                clips = find(image.unflatten(0, (self._clip_frames, -1)).transpose(0, 1))
+                parts.append(clips.transpose(0, 1).flatten(0, 1).float().cpu())
+            else:
                 parts.append(find(image).float().cpu())
-                continue
-            clips = find(image.unflatten(0, (self._clip_frames, -1)).transpose(0, 1))
-            parts.append(clips.transpose(0, 1).flatten(0, 1).float().cpu())
         return torch.cat(parts)
 
     def batches(self, device: torch.device | None = None) -> Iterator[dict[str, Tensor]]:
-        """Everybody's examples in their order; of clips one clip at a time."""
+        """Everybody's examples, in their order; of clips a whole one in each batch."""
         for rows in self._rows:
             crops = self._pool.map(lambda row: self._examples.plain(self._frame(self.people[int(row)])), rows)
             yield stacked(list(crops), device)

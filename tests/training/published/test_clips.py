@@ -161,5 +161,5 @@ def test_a_validation_on_clips_gives_frames_back_in_their_order(people: Rendered
     assert figures["mpjpe_mm"] < 1e-3
     shaking = iter((true + 0.01 * torch.randn(true.shape)).unflatten(0, (2, 4, 2)).transpose(1, 2))
     assert validation.errors_mm(lambda clips: next(shaking))["acceleration_mm"] > 10
-    with pytest.raises(MocapError, match="multiple of 3 frames to validate on, found 8"):
+    with pytest.raises(MocapError, match="multiple of 3 frames to validate on, found 2 clips of 8"):
         Validation(people, crops, 1, clip_frames=3)
