@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mocap.errors import MocapError
 from training.harness import Share, TrainConfig, load_weights, train
+from training.schedule import Sampler
 
 
 class Line:
@@ -94,3 +95,56 @@ def test_nan_stops_with_the_last_good_checkpoint_kept(config):
     assert torch.load(Path(config.out) / "last.ckpt", weights_only=True)["step"] == 7
     train(config, Line())
     assert list(curve(config.out)) == list(range(1, 61))
+
+
+def test_milestones_lower_the_rate_and_no_milestones_keep_it(config: TrainConfig) -> None:
+    for milestones, ends in (([20, 40], 0.003), ([], 0.3)):
+        steps = replace(config, schedule="steps", milestones=milestones, steps=45, resume=False)
+        train(steps, Line())
+        rows = [json.loads(line) for line in (Path(config.out) / "metrics.jsonl").read_text().splitlines()]
+        rates = {row["step"]: row["learning_rate"] for row in rows if "loss" in row}
+        assert rates[6] == pytest.approx(0.3)
+        assert rates[45] == pytest.approx(ends)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_optimizers_learn_as_torchs_do(config: TrainConfig, optimizer: Literal["adamw", "adam", "sgd"]) -> None:
+    """Two steps without clipping are those of torch's own."""
+    chosen = replace(
+        config, optimizer=optimizer, momentum=0.8, second_momentum=0.95, weight_decay=0.1, clip_norm=0.0, steps=2,
+        learning_rate=0.01, warmup_steps=0, schedule="steps", ema_decay=0.0,
+    )  # fmt: skip
+    train(chosen, Line())
+    found = nn.Linear(4, 1)
+    load_weights(Path(config.out) / "best.ckpt", found, {"width": 4})
+    torch.manual_seed(0)
+    task = Line()
+    model, sampler = task.model(), Sampler(task.count(), 32, 0)
+    kinds = {
+        "adamw": lambda p: torch.optim.AdamW(p, 0.01, (0.8, 0.95), weight_decay=0.1),
+        "adam": lambda p: torch.optim.Adam(p, 0.01, (0.8, 0.95), weight_decay=0.1),
+        "sgd": lambda p: torch.optim.SGD(p, 0.01, 0.8, weight_decay=0.1),
+    }
+    expected = kinds[optimizer](model.parameters())
+    for step in range(2):
+        terms = task.loss(model, sampler(step), Share(step, 0, slice(0, 32), torch.device("cpu")))
+        expected.zero_grad()
+        terms["loss"].backward()
+        expected.step()
+    torch.testing.assert_close(found.weight, model.weight)
+    torch.testing.assert_close(found.bias, model.bias)
+
+
+def test_what_does_not_learn_stays(config: TrainConfig) -> None:
+    class Half(Line):
+        def model(self) -> nn.Module:
+            model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))
+            model[0].requires_grad_(False)
+            return model
+
+    train(replace(config, steps=5, weight_decay=0.5), Half())
+    torch.manual_seed(0)
+    fresh = Half().model()
+    state = torch.load(Path(config.out) / "last.ckpt", weights_only=True)["model"]
+    assert torch.equal(state["0.weight"], fresh[0].weight)  # type: ignore[index]
+    assert not torch.equal(state["1.weight"], fresh[1].weight)  # type: ignore[index]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mocap.errors import MocapError
-from training.schedule import Sampler, WeightAverage, learning_rate_at, moving_average
+from training.schedule import Sampler, WeightAverage, learning_rate_at, moving_average, stepped_learning_rate
 
 
 def test_every_sample_once_an_epoch_and_the_same_again():
@@ -27,6 +27,14 @@ def test_learning_rate_rises_and_falls():
     assert max(rates) == rates[4] == pytest.approx(0.3)
     assert rates[5:] == sorted(rates[5:], reverse=True)
     assert rates[-1] < 0.01
+
+
+def test_learning_rate_falls_in_steps():
+    rates = [stepped_learning_rate(step, 0.3, 5, [20, 30]) for step in range(40)]
+    assert rates[:5] == [pytest.approx(0.06 * step) for step in range(1, 6)]
+    assert set(rates[5:20]) == {0.3}
+    assert rates[20:] == [pytest.approx(0.03)] * 10 + [pytest.approx(0.003)] * 10
+    assert {stepped_learning_rate(step, 0.3, 0, []) for step in range(40)} == {0.3}
 
 
 def test_the_average_soon_forgets_the_start_and_then_follows_slowly():

@@ -104,7 +104,8 @@ def test_a_run_leaves_a_whole_network_and_its_body(folder: Path, option: str, sy
     assert note["validation"].keys() == {"mpjpe_mm", "pa_mpjpe_mm"}
     model = TokenHmr(one.network)
     load_weights(folder / system / "best.ckpt", model, one.sidecar()["network"])
-    assert one.validate(model.eval()) == pytest.approx(note["validation"], rel=1e-4)
+    with torch.no_grad():
+        assert one.validate(model.eval()) == pytest.approx(note["validation"], rel=1e-4)
     body, shipped = read_smpl(folder / system / "body.npz"), read_smpl(asset_path(OPEN_BODY))
     np.testing.assert_array_equal(body.faces, shipped.faces)
     np.testing.assert_array_equal(body.shapedirs, shipped.shapedirs)
@@ -131,20 +132,23 @@ def test_every_weight_gets_a_gradient_and_the_tokenizer_none(folder: Path, optio
     assert bool(frozen) == (option == "--network.tokenized")
 
 
-def test_the_loss_falls_on_people_seen_again(folder: Path) -> None:
-    one = task(folder, "--augmentation.part_rate", "0", "--augmentation.rotation_rate", "0")
+def test_a_batch_is_learnt_by_heart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = ("--network.width", "48", "--network.decoder_width", "48", "--network.decoder_hidden", "48")
+    one = task(folder, *sizes)
+    batch = one.batches(share())
+    monkeypatch.setattr(one, "batches", lambda share: batch)
     torch.manual_seed(0)
     model = one.model()
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(weights, 0.005)
+    optimizer = torch.optim.AdamW(weights, 0.003)
     losses = []
-    for step in range(40):
+    for step in range(120):
         terms = one.loss(model, ROWS, share(step))
         optimizer.zero_grad()
         terms["loss"].backward()
         optimizer.step()
-        losses.append(float(terms["loss"]))
-    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+        losses.append(terms["loss"].item())
+    assert np.mean(losses[-5:]) < 0.4 * losses[0]
 
 
 def test_losses_of_two_processes_average_to_that_of_one(folder: Path) -> None:
@@ -201,7 +205,7 @@ def test_points_that_the_body_does_not_have_do_not_count(folder: Path, monkeypat
     real = type(one.batches).__call__
     monkeypatch.setattr(type(one.batches), "__call__", wrong)
     for name, value in task(folder).loss(model, ROWS, share()).items():
-        assert float(value) == float(expected[name]), name
+        assert value.item() == expected[name].item(), name
 
 
 def test_nothing_of_a_step_stays_on_the_cpu(folder: Path) -> None:
