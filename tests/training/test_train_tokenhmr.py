@@ -228,8 +228,9 @@ def test_the_paper_trains_the_paper_s_network() -> None:
 def test_the_small_network_has_three_million_numbers() -> None:
     config = configured("--config", str(ROOT / "configs" / "train_tokenhmr_small.yaml"))
     network = TokenHmr(network_config(config.network, read_tokenizer("")))
-    assert sum(value.numel() for value in network.state_dict().values()) == pytest.approx(3e6, rel=0.03)
-    assert (config.train.steps, config.train.batch_size, config.network.side) == (2000, 32, 96)
+    own = {name: value for name, value in network.state_dict().items() if not name.startswith("vit.network.")}
+    assert sum(value.numel() for value in own.values()) == pytest.approx(3e6, rel=0.03)  # BlazePose's beside them
+    assert (config.train.steps, config.train.batch_size, config.network.side) == (4000, 32, 256)
 
 
 Change = Callable[[dict[str, Tensor]], object]

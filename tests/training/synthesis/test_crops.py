@@ -64,10 +64,7 @@ def test_squares_leave_room_around_the_joints_in_the_picture(some: People) -> No
     for index, (x, y, side) in enumerate(rows["square"]):
         joints, size = joints_px(some, index), some.views.size_px[index].numpy()
         inside = ((joints >= 0) & (joints < size)).all(1)
-        if inside.sum() < 4:
-            joints = np.clip(joints, 0, size)
-        else:
-            joints = joints[inside]
+        joints = joints[inside] if inside.sum() >= 4 else np.clip(joints, 0, size)
         low, high = joints.min(0), joints.max(0)
         assert side == pytest.approx(max(8 * ROOM, ROOM * (high - low).max()), abs=1)
         np.testing.assert_allclose([x, y], (low + high) / 2, atol=1.01)
