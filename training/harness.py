@@ -222,6 +222,8 @@ class _Run:
 
     def _train_step(self) -> dict[str, Tensor]:
         share = Share(self.step, self.config.seed, self.rows, self.fabric.device)
+        # Dropout, too, depends on the step, so that a resumed run goes on as it would have.
+        torch.manual_seed((self.config.seed * 1_000_003 + self.step) * 1_009 + self.fabric.global_rank)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(self.step)
         self.model.train()
