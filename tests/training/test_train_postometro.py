@@ -16,6 +16,7 @@ from mocap.body.smpl_file import read_smpl
 from mocap.cli.parser import add_config, build, new_parser
 from mocap.errors import MocapError
 from mocap.models.backbones import make_backbone
+from mocap.models.blazepose_backbone import BlazePoseBackbone
 from mocap.models.pct import PctHead
 from mocap.models.postometro_network import PostoMetroNetwork
 from mocap.models.published import import_checkpoint, load_body, load_network
@@ -296,8 +297,8 @@ def configured(name: str) -> PctTokenizerRun | PctClassifierRun | PostoMetroRun:
 
 
 def network_of(tokenizer: str, classifier: str, mesh: str) -> tuple[int, int]:
-    """Parameters of the whole network of three configurations, and of PCT's tokenizer, which does not run; its codes,
-    which do, are among the first. Without memory."""
+    """Numbers of the whole network of three configurations, PCT's codes among them, but without BlazePose's, which do
+    not learn; and of PCT's tokenizer, which does not run. Without memory."""
     first, second, third = (configured(name) for name in (tokenizer, classifier, mesh))
     assert isinstance(first, PctTokenizerRun)
     assert isinstance(second, PctClassifierRun)
@@ -311,7 +312,9 @@ def network_of(tokenizer: str, classifier: str, mesh: str) -> tuple[int, int]:
         network = PostoMetroNetwork(config, np.eye(sizes.coarse, dtype=bool), csr_matrix((500, sizes.middle)))
     assert network.pct is not None
     tokens = network.pct.head.tokenizer
-    whole = sum(weight.numel() for weight in network.parameters()) + tokens.quantizer.codebook.numel()
+    frozen = [part for part in (network.metro.backbone, network.pct.backbone) if isinstance(part, BlazePoseBackbone)]
+    outside = sum(weight.numel() for part in frozen for weight in part.parameters())
+    whole = sum(weight.numel() for weight in network.parameters()) + tokens.quantizer.codebook.numel() - outside
     return whole, sum(weight.numel() for weight in tokens.parameters())
 
 
