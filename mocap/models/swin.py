@@ -197,11 +197,10 @@ class Swin(nn.Module):
             number += count
         self.merges = nn.ModuleList(Merge(config.width * 2**stage) for stage in range(3))
         self.norm = nn.LayerNorm(config.features)
-        for block in (
-            module for module in self.modules() if isinstance(module, SwinBlock)
-        ):  # at first they add nothing
-            nn.init.zeros_(block.attention_norm.weight)
-            nn.init.zeros_(block.feed_norm.weight)
+        for part in self.modules():
+            if isinstance(part, SwinBlock):  # as released: at first they add nothing
+                nn.init.zeros_(part.attention_norm.weight)
+                nn.init.zeros_(part.feed_norm.weight)
 
     def forward(self, picture: Tensor) -> Tensor:
         x = self.embed_norm(self.embed(picture).permute(0, 2, 3, 1))

@@ -33,12 +33,13 @@ def read(files: Sequence[Path], config: TokenHmrConfig = RELEASED) -> TokenHmr:
     """
     found = {path: read_file(path) for path in files}
     source = " and ".join(map(str, files))
-    weights = _entry(found, "state_dict", "tokenhmr_model.ckpt", source)
+    name = "HMR2.0's checkpoint" if config.head.tokenizer is None else "TokenHMR's tokenhmr_model.ckpt"
+    weights = _entry(found, "state_dict", name, source)
     if config.head.tokenizer is None:
         return import_network(weights, None, config, source)
-    sizes = _entry(found, "hparams", "tokenizer.pth, with the settings", source).get("ARCH", {})
+    sizes = _entry(found, "hparams", "TokenHMR's tokenizer.pth, with the settings", source).get("ARCH", {})
     config = replace(config, head=replace(config.head, tokenizer=tokenizer_config(sizes)))
-    return import_network(weights, _entry(found, "net", "tokenizer.pth", source), config, source)
+    return import_network(weights, _entry(found, "net", "TokenHMR's tokenizer.pth", source), config, source)
 
 
 def import_network(
@@ -70,4 +71,4 @@ def _entry(files: Mapping[Path, Mapping[str, Any]], name: str, what: str, source
         if isinstance(file.get(name), Mapping) and (name != "state_dict" or "net" not in file):
             return dict(file[name])
     there = sorted({str(key) for file in files.values() for key in file})
-    raise MocapError(f"expected TokenHMR's {what} ('{name}'), found {source} with {', '.join(there[:8])}")
+    raise MocapError(f"expected {what} ('{name}'), found {source} with {', '.join(there[:8])}")
