@@ -225,12 +225,13 @@ def test_the_paper_trains_the_paper_s_network() -> None:
         assert sum(value.numel() for value in network.state_dict().values()) == pytest.approx(688e6, rel=0.001)
 
 
-def test_the_small_network_has_three_million_numbers() -> None:
+def test_the_small_network_has_three_million_numbers_beside_its_backbone() -> None:
     config = configured("--config", str(ROOT / "configs" / "train_tokenhmr_small.yaml"))
     network = TokenHmr(network_config(config.network, read_tokenizer("")))
-    own = {name: value for name, value in network.state_dict().items() if not name.startswith("vit.network.")}
-    assert sum(value.numel() for value in own.values()) == pytest.approx(3e6, rel=0.03)  # BlazePose's beside them
-    assert (config.train.steps, config.train.batch_size, config.network.side) == (4000, 32, 256)
+    weights = network.state_dict().items()
+    own = [value.numel() for name, value in weights if not name.startswith("vit.network.")]
+    assert len(own) < len(weights)
+    assert sum(own) == pytest.approx(3e6, rel=0.03)
 
 
 Change = Callable[[dict[str, Tensor]], object]
@@ -296,7 +297,7 @@ def test_with_smpl_betas_of_the_open_body_do_not_count(folder: Path) -> None:
     open_batch = task(folder).batches(share())
     assert open_batch["has_betas"].all()
     torch.testing.assert_close(batch["keypoints_3d"], open_batch["keypoints_3d"])
-    assert float(one.loss(one.model(), ROWS, share())["betas"]) == 0
+    assert one.loss(one.model(), ROWS, share())["betas"].item() == 0
     assert one.sidecar()["body"] == "SMPL"
 
 

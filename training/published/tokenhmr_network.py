@@ -29,7 +29,7 @@ _MEANS = {"pose": "mean_pose", "shape": "mean_betas", "cam": "mean_camera"}
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the network; the defaults are TokenHMR's, 681 million numbers with its own tokenizer.
+    """Of the network; the defaults are TokenHMR's, 688 million numbers with its own tokenizer.
 
     Raises:
         MocapError: patches do not fill the picture.

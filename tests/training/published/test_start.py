@@ -64,10 +64,8 @@ def test_an_imported_file_is_read(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     module = network()
-    body = {"smpl.v_template": torch.zeros(3, 3)}
-    save_file(
-        {**{k: v.contiguous().clone() for k, v in module.state_dict().items()}, **body}, tmp_path / "a.safetensors"
-    )
+    weights = {name: value.contiguous().clone() for name, value in module.state_dict().items()}
+    save_file({**weights, "smpl.v_template": torch.zeros(3, 3)}, tmp_path / "a.safetensors")
     assert read_start(tmp_path / "a.safetensors", RULES).keys() == module.state_dict().keys()
 
 

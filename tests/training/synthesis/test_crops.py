@@ -3,7 +3,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from tests.training.capture.small_shards import people
@@ -41,7 +40,7 @@ def test_files_show_the_square(some: People, scale: float) -> None:
     drawn = [ramps(some, index, scale) for index in range(8)]
     rows = crop_rows(some, drawn, SIZE)
     compared = 0
-    for (index, picture, _), file, (x, y, side) in zip(drawn, rows["jpeg"], rows["square"], strict=True):
+    for (_, picture, _), file, (x, y, side) in zip(drawn, rows["jpeg"], rows["square"], strict=True):
         rgb = decoded(file).astype(float)
         assert rgb.shape == (SIZE, SIZE, 3)
         cells = (np.arange(SIZE) + 0.5) / SIZE - 0.5
@@ -55,7 +54,6 @@ def test_files_show_the_square(some: People, scale: float) -> None:
         np.testing.assert_allclose(rgb[calm][:, 0], 255 * px_x[calm] / (width * scale), atol=12)
         np.testing.assert_allclose(rgb[calm][:, 1], 255 * px_y[calm] / (height * scale), atol=12)
         assert rgb[cv2.erode(outside.astype(np.uint8), np.ones((17, 17))) > 0].max(initial=0) < 25
-        assert joints_px(some, index).shape == (24, 2)
     assert compared > 1000
 
 
@@ -64,7 +62,7 @@ def test_squares_leave_room_around_the_joints_in_the_picture(some: People) -> No
     for index, (x, y, side) in enumerate(rows["square"]):
         joints, size = joints_px(some, index), some.views.size_px[index].numpy()
         inside = ((joints >= 0) & (joints < size)).all(1)
-        joints = joints[inside] if inside.sum() >= 4 else np.clip(joints, 0, size)
+        joints = np.clip(joints, 0, size) if inside.sum() < 4 else joints[inside]
         low, high = joints.min(0), joints.max(0)
         assert side == pytest.approx(max(8 * ROOM, ROOM * (high - low).max()), abs=1)
         np.testing.assert_allclose([x, y], (low + high) / 2, atol=1.01)
@@ -78,14 +76,3 @@ def test_nobody_leaves_an_empty_row(some: People) -> None:
     alone = crop_rows(some, [ramps(some, 3, 1.0)], SIZE)
     np.testing.assert_array_equal(rows["jpeg"][1], alone["jpeg"][0])
     assert crop_rows(some, [], SIZE)["square"].shape == (0, 3)
-
-
-def test_squares_may_lie_beyond_the_picture(some: People) -> None:
-    """All of a picture that is left of a window is black but its corner."""
-    moved = People(some.R_parent_joint, some.betas, some.p_world_joint, some.views)
-    _, picture, scale = ramps(moved, 0, 1.0)
-    small = np.full((4, 4, 3), 255, np.uint8)
-    rows = crop_rows(moved, [(0, small, scale)], SIZE)
-    assert decoded(rows["jpeg"][0]).shape == (SIZE, SIZE, 3)
-    assert torch.isfinite(torch.from_numpy(rows["square"])).all()
-    assert len(picture) > 4

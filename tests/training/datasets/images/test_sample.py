@@ -40,7 +40,7 @@ def test_points_have_to_fit_their_set(joints: str | None, shape: tuple[int, int]
 
 def test_a_table_has_a_column_for_every_field_of_a_sample() -> None:
     """A field that the table forgot would be lost without a word."""
-    apart = {"name", "image", "gender", "R_parent_joint", "mask", "reprojection_error", "video", "frame"}
+    apart = {"name", "image", "gender", "R_parent_joint", "mask", "map", "reprojection_error", "video", "frame"}
     assert {f.name for f in fields(Sample)} - apart <= {f.name for f in fields(Table)}
 
 
