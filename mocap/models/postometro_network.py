@@ -44,9 +44,10 @@ class PostoMetroNetworkConfig:
     def __post_init__(self) -> None:
         pairs = [("metro.image_channels, the backbone's", self.metro.image_channels, self.backbone.features)]
         if self.pct:
+            stride = self.pct_backbone.stride
             pairs += [
                 ("pct.image_channels, PCT's backbone's", self.pct.image_channels, self.pct_backbone.features),
-                ("pct.cells, of pct_side", self.pct.cells, (self.pct_side // self.pct_backbone.stride) ** 2),
+                (f"pct.cells, of pct_side / {stride}", self.pct.cells, (self.pct_side // stride) ** 2),
                 ("metro.pose_tokens, PCT's", self.metro.pose_tokens, self.pct.tokens),
                 ("metro.modulator.width, PCT's code_dim", self.metro.modulator.width, self.pct.code_dim),
             ]
