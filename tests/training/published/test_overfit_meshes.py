@@ -107,7 +107,10 @@ def test_vqhps() -> None:
         features=BACKBONE.features, width=64, heads=4, hidden=128, codes=MESH.codes, joints=24, rotation_hidden=128,
         dropout=0.0, rotation_dropout=0.0,
     )  # fmt: skip
-    config = VQHPSNetworkConfig(regressor, None, BACKBONE, MESH, tuple(map(str, range(6))), SIDE)
+    layers = tuple(map(str, range(len(graph))))
+    config = VQHPSNetworkConfig(
+        regressor=regressor, hrnet=None, resnet=BACKBONE, mesh=MESH, connections=layers, side=SIDE
+    )
     joints = torch.from_numpy(body.J_regressor)
     rows = [torch.from_numpy(one.rows) for one in graph]
     network = VQHPSNetwork(config, rows, joints, torch.from_numpy(body.v_template))
@@ -168,8 +171,8 @@ def test_postometro() -> None:
         guide_ratio=0.0, image_channels=BACKBONE.features, cells=4, channels=32, classifier=MixerSizes(2, 16, 64, 16),
     )  # fmt: skip
     metro = PostoMetroConfig(
-        image_channels=BACKBONE.features, layers=1, width=128, hidden=256, reduced_width=64, reduced_hidden=128, heads=4,
-        dropout=0.0, joints=24, coarse=100, middle=480, pose_tokens=12, modulator=MixerSizes(2, 32, 32, 16),
+        image_channels=BACKBONE.features, layers=1, width=128, hidden=256, reduced_width=64, reduced_hidden=128,
+        heads=4, dropout=0.0, joints=24, coarse=100, middle=480, pose_tokens=12, modulator=MixerSizes(2, 32, 32, 16),
     )  # fmt: skip
     levels = mesh_levels(body.faces, body.v_template, (metro.middle, metro.coarse))
     config = PostoMetroNetworkConfig(metro, pct, BACKBONE, BACKBONE, SIDE, SIDE)
