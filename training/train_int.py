@@ -209,7 +209,7 @@ class IntTask:
             clips: list[Any] = [
                 Singles(open_set(spec, rendered, config.sets.maps))
                 if kind == "pictures"
-                else open_clips(spec, rendered, config.clips)
+                else open_clips(spec, rendered, config.clips, config.sets.maps)
                 for spec in sets[kind]
             ]
             mixed = Mixed(clips, config.sets.weights if kind == "pictures" else ())

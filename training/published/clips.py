@@ -116,7 +116,7 @@ class Singles:
         return [self.samples[index]]
 
 
-def open_clips(spec: str, points: Points, config: ClipsConfig) -> Clips:
+def open_clips(spec: str, points: Points, config: ClipsConfig, maps: bool = False) -> Clips:
     """The clips of a data set, ``NAME=FOLDER``.
 
     Raises:
@@ -126,7 +126,7 @@ def open_clips(spec: str, points: Points, config: ClipsConfig) -> Clips:
     if not folder:
         raise MocapError(f"expected a data set as NAME=FOLDER, e.g. rendered=out/pictures_clips; found '{spec}'")
     if name == "rendered":
-        people = Rendered(Path(folder), points)
+        people = Rendered(Path(folder), points, maps)
         if people.clips.shape[1] == 1:
             raise MocapError(f"{folder}: expected clips (training.synthesize --clip_frames 64), found single pictures")
         return Clips(people, people.clips, config.frames, config.every)
