@@ -2,7 +2,7 @@
 
     mocap import-checkpoint out/tokenhmr_small/best.ckpt --system tokenhmr --out out/tokenhmr_small.safetensors
     python -m training.compare_published --files tokenhmr=out/tokenhmr_small.safetensors ... \\
-        --captures ours=out/capture_small/best.ckpt --output docs/published_comparison.md
+        --captures ours=out/capture_small/best.ckpt --output docs/published_training.md
 
 Every system is asked for 24 joints from the pelvis in the axes of the picture's camera. People whom our network took
 for somebody else are left out for all. ``mean pose`` is what one gets without looking at the picture.

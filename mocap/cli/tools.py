@@ -38,7 +38,7 @@ def import_checkpoint(system: str, files: list[str], smpl: str | None) -> int:
 
     path = published.import_checkpoint(system, [Path(file) for file in files], Path(smpl) if smpl else None)
     print(path)
-    if smpl is None:
+    if published.load_body(path) is None:
         print("without --smpl, SMPL's licensed file, captured bodies have the mean shape")
     print(f"\nnext: mocap live --regressor {system}")
     return 0
