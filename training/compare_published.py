@@ -27,6 +27,7 @@ from mocap.errors import MocapError
 from mocap.models import published
 from mocap.models.network_file import read_body
 from mocap.models.systems import known_system
+from mocap.models.tflite_module import TfliteModule
 from training.capture.predict import load_network
 from training.capture.samples import inputs
 from training.capture.shards import Shards, load_shards
@@ -149,14 +150,18 @@ def _capture(name: str, file: Path, shards: Shards) -> Row:
 
 
 def _parameters(network: nn.Module, find: Callable[[], object]) -> int:
-    """Numbers that take part when ``find`` runs, codebooks included: no encoders of tokenizers, nothing over time."""
+    """Numbers that take part when ``find`` runs, codebooks included: no encoders of tokenizers, nothing over time.
+
+    BlazePose's landmark network does not count: the small networks look through it, and ours does beforehand.
+    """
+    shared = {part for module in network.modules() if isinstance(module, TfliteModule) for part in module.modules()}
     called: set[nn.Module] = set()
     hooks = [module.register_forward_hook(lambda module, *_: called.add(module)) for module in network.modules()]
     find()
     for hook in hooks:
         hook.remove()
     codebooks = sum(value.numel() for name, value in network.state_dict().items() if name.endswith("codebook"))
-    return codebooks + sum(weight.numel() for module in called for weight in module.parameters(recurse=False))
+    return codebooks + sum(weight.numel() for module in called - shared for weight in module.parameters(recurse=False))
 
 
 def _time(find: Callable[[], object]) -> float:

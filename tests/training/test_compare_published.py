@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mocap.assets import asset_path
 from mocap.errors import MocapError
+from mocap.models.blazepose_backbone import BlazePoseTokens
 from tests.training.published.pictures import write_shard
 from training import compare_published
 from training.compare_published import CompareConfig, Row, compare
@@ -53,6 +54,12 @@ def test_who_knows_the_truth_is_exact(folder: Path, monkeypatch: pytest.MonkeyPa
     torch.testing.assert_close(row.joints, true, atol=1e-4, rtol=0)
     assert row.parameters == 3 * 5 + 5  # what does not run does not count
     assert "| 0.0 ± 0.0 | 0.0 ± 0.0 |" in compare_published._line(row, true)
+
+
+def test_the_backbone_that_all_have_does_not_count() -> None:
+    network = nn.Sequential(BlazePoseTokens(), nn.Linear(288, 2))
+    count = compare_published._parameters(network, lambda: network(torch.zeros(1, 3, 32, 32)))
+    assert count == 64 * 288 + 288 * 2 + 2
 
 
 def test_errors_are_in_millimetres() -> None:
