@@ -28,6 +28,7 @@ from mocap.config import option
 from mocap.errors import MocapError
 from mocap.models.blazepose_backbone import BlazePoseConfig
 from mocap.models.independent_tokens import IndependentTokens, IndependentTokensConfig
+from mocap.models.published import BODY
 from mocap.models.resnet_v2 import ResNetV2Config
 from training.datasets.images.rendered import MAPS_MARGIN, Rendered
 from training.harness import Share, TrainConfig, train
@@ -170,7 +171,7 @@ class IntTask:
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         # Beside the checkpoints, for the live loop: this is asked of one process, before it writes them.
-        write_smpl(Path(self.config.train.out) / "body.npz", self.arrays)
+        write_smpl(Path(self.config.train.out) / BODY, self.arrays)
         device = next(model.parameters()).device
         self.body.to(device)
 

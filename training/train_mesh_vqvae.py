@@ -24,11 +24,12 @@ from mocap.body.torch_kinematics import with_hands
 from mocap.config import option
 from mocap.models.mesh_graph import SMPL_COUNTS
 from mocap.models.mesh_vqvae import MeshVQVAE, MeshVQVAEConfig
+from mocap.models.published import BODY
 from training.datasets.corpus import Corpus
 from training.evaluate_tokenizer import held_out
 from training.harness import Share, TrainConfig, load_weights, train
 from training.options import run
-from training.published.meshes import BODY, CanonicalMeshes, MeshNetwork, joint_regressor, read_bodies
+from training.published.meshes import CanonicalMeshes, MeshNetwork, joint_regressor, read_bodies
 from training.published.vqhps import MeshVQVAELossWeights, mesh_errors, mesh_vqvae_losses
 
 _BATCH = 64  # of the validation

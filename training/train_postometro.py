@@ -33,6 +33,7 @@ from mocap.models.postometro_network import (
     PostoMetroNetworkConfig,
     resized,
 )
+from mocap.models.published import BODY
 from mocap.models.resnet import ResNetConfig
 from training.datasets.images.rendered import Rendered
 from training.harness import Share, TrainConfig, load_weights, train, unwrapped
@@ -171,7 +172,7 @@ class PostoMetroTask:
         """Errors of SMPL's 24 joints, read off the mesh, on rendered people; the body goes beside the checkpoints."""
         assert isinstance(model, PostoMetroNetwork)
         if Path(self.config.train.out).is_dir():
-            write_smpl(Path(self.config.train.out) / "body.npz", self.body.arrays)
+            write_smpl(Path(self.config.train.out) / BODY, self.body.arrays)
         device = next(model.parameters()).device
         body, parts = self.body.to(device), list[Tensor]()
         for number, batch in enumerate(self.validation.batches(device)):

@@ -31,6 +31,7 @@ from mocap.assets import asset_path
 from mocap.body.model import OPEN_BODY
 from mocap.body.smpl_file import read_smpl, write_smpl
 from mocap.config import option
+from mocap.models.published import BODY
 from mocap.models.tokenhmr import RULES
 from training.datasets.images.rendered import Rendered
 from training.harness import Share, TrainConfig, train
@@ -144,7 +145,7 @@ class TokenHmrTask:
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """And writes the body, since only one process does this."""
-        write_smpl(Path(self.config.train.out) / "body.npz", self.body)
+        write_smpl(Path(self.config.train.out) / BODY, self.body)
         device = next(model.parameters()).device
         points = self.points.to(device)
 

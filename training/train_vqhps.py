@@ -34,6 +34,7 @@ from mocap.models.backbones import BackboneConfig
 from mocap.models.blazepose_backbone import BlazePoseConfig
 from mocap.models.checkpoints import read_file, renamed
 from mocap.models.hrnet import HRNetConfig
+from mocap.models.published import BODY
 from mocap.models.resnet import ResNetConfig
 from mocap.models.vqhps import VQHPSConfig
 from mocap.models.vqhps_network import VQHPSNetwork, VQHPSNetworkConfig
@@ -45,7 +46,7 @@ from training.harness import Share, TrainConfig, train, unwrapped
 from training.options import run
 from training.published.crops import AugmentationConfig
 from training.published.examples import Batches, Examples
-from training.published.meshes import BODY, CanonicalMeshes, TrainedMesh, joint_regressor, load_mesh, read_bodies
+from training.published.meshes import CanonicalMeshes, TrainedMesh, joint_regressor, load_mesh, read_bodies
 from training.published.points import OpenPoints
 from training.published.sets import SetsConfig, open_sets
 from training.published.validation import Validation

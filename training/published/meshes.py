@@ -16,11 +16,10 @@ from mocap.errors import MocapError
 from mocap.models.mesh_graph import Connections, connections
 from mocap.models.mesh_vqvae import MeshVQVAE, MeshVQVAEConfig
 from mocap.models.network_file import from_dict
+from mocap.models.published import BODY
 from training.harness import load_weights
 from training.published.coarse_body import coarse_body
 from training.published.points import read_regressor
-
-BODY = "body.npz"  # of a run: the body that it was trained on
 
 
 class CanonicalMeshes(nn.Module):
