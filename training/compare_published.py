@@ -1,8 +1,9 @@
 """The published systems and ours on the same rendered people: errors, sizes and times, side by side.
 
-    mocap import-checkpoint out/tokenhmr_small/best.ckpt --system tokenhmr --out out/tokenhmr_small.safetensors
-    python -m training.compare_published --files tokenhmr=out/tokenhmr_small.safetensors ... \\
-        --captures ours=out/capture_small/best.ckpt --output docs/published_training.md
+    export MOCAP_CHECKPOINTS=out/checkpoints       (where the next command writes; Windows: set)
+    mocap import-checkpoint out/tokenhmr_small/best.ckpt --system tokenhmr
+    python -m training.compare_published --files tokenhmr=out/checkpoints/tokenhmr.safetensors ... \\
+        --captures ours=out/capture_small/best.ckpt
 
 Every system is asked for 24 joints from the pelvis in the axes of the picture's camera. People whom our network took
 for somebody else are left out for all. ``mean pose`` is what one gets without looking at the picture.

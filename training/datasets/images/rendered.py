@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Protocol
 
@@ -31,7 +32,7 @@ class Points(Protocol):
 
 
 class Rendered:
-    """N people in pictures: ``len(rendered)``, ``rendered[i]``.
+    """N people in pictures, those that can be seen: ``len(rendered)``, ``rendered[i]``.
 
     Published networks believe that every crop was taken by a camera that looked straight at it. So rotations and points
     in space are in the axes of that camera, turned about its place from the picture's; live, the loop turns the
@@ -40,7 +41,6 @@ class Rendered:
     Args:
         folder: Of shards with pictures.
         points: Of which the samples have theirs.
-
         maps: Samples have the maps that ``training.make_maps`` wrote into the folder.
 
     Attributes:
@@ -51,7 +51,7 @@ class Rendered:
         clips: (C, T) people who are one in T frames, 1/30 s apart, and seen in all; of unrelated frames (N, 1).
 
     Raises:
-        MocapError: there are no shards, or they have no pictures.
+        MocapError: there are no shards, they have no pictures, or nobody is in them.
     """
 
     def __init__(self, folder: Path, points: Points, maps: bool = False) -> None:
@@ -59,8 +59,12 @@ class Rendered:
         if not files:
             raise MocapError(f"expected shards in {folder}, found none. {_MAKE} --output {folder}")
         shards = [_read(file) for file in files]
-        self._files = [row for shard in shards for row in shard["jpeg"]]
-        columns = {name: torch.from_numpy(np.concatenate([shard[name] for shard in shards])) for name in _FIELDS}
+        rows = {name: np.concatenate([shard[name] for shard in shards]) for name in _FIELDS}
+        seen = rows["square"][:, 2] > 0  # some of a clip's frames may have nobody in them
+        if not seen.any():
+            raise MocapError(f"{folder}: expected people in the pictures, found none. {_MAKE} --output {folder}")
+        self._files = list(itertools.compress((row for shard in shards for row in shard["jpeg"]), seen))
+        columns = {name: torch.from_numpy(values[seen]) for name, values in rows.items()}
         self.betas, self.p_camera_joint, self._square = columns["betas"], columns["p_camera_joint"], columns["square"]
         middle, focal = 0.5 * columns["size_px"], columns["focal_px"][:, None]
         self.R_camera_view = view_rotation(self._square, torch.cat([focal, middle], 1))
@@ -70,13 +74,11 @@ class Rendered:
         self._points = points(self.R, self.betas)
         p_camera = self._points @ self.R_camera_view.mT + self.p_camera_joint[:, :1]
         self._px = p_camera[..., :2] / p_camera[..., 2:].clamp_min(0.01) * focal[:, None] + middle[:, None]
-        seen = ((self._square[:, 2] > 0) & (columns["score"] > 0)).numpy()
-        first = cv2.imdecode(self._files[int(seen.argmax())], cv2.IMREAD_GRAYSCALE)
-        self._size = len(first)  # px, of all of them
+        self._size = len(cv2.imdecode(self._files[0], cv2.IMREAD_GRAYSCALE))  # px, of all of them
         frames = int(files[0].stem.split("_")[-2])
-        clips = np.arange(len(seen)).reshape(-1, frames)
-        self.clips: NDArray[np.int64] = clips[seen[clips].all(1)]
-        self._maps = _read_maps(Path(folder) / MAPS, len(seen)) if maps else None
+        whole = (seen & (rows["score"] > 0)).reshape(-1, frames).all(1)
+        self.clips: NDArray[np.int64] = (np.cumsum(seen) - 1).reshape(-1, frames)[whole]
+        self._maps = _read_maps(Path(folder) / MAPS, len(self)) if maps else None
 
     def __len__(self) -> int:
         return len(self._files)

@@ -94,9 +94,18 @@ def test_clips_are_frames_in_a_row_with_everybody_seen(folder: Path, tmp_path: P
     with np.load(file) as shard:
         lost = {**shard}
     lost["score"][7] = 0  # a frame of the second
-    lost["square"][11] = 0  # one of the third
+    lost["square"][3] = lost["jpeg"][3] = 0  # one of the first
     np.savez(tmp_path / file.name, **lost)
-    assert Rendered(tmp_path, OpenPoints("44")).clips.tolist() == [list(range(5))]
+    seen = Rendered(tmp_path, OpenPoints("44"))
+    assert len(seen) == 14
+    assert seen.clips.tolist() == [list(range(9, 14))]
+    for row in (3, 13):  # those after the one that is not there
+        np.testing.assert_array_equal(seen[row].keypoints_2d, people[row + 1].keypoints_2d)
+        assert seen[row].image == people[row + 1].image
+    lost["square"][:] = 0
+    np.savez(tmp_path / file.name, **lost)
+    with pytest.raises(MocapError, match=r"expected people in the pictures, found none"):
+        Rendered(tmp_path, OpenPoints("44"))
 
 
 def test_folders_without_pictures(tmp_path: Path) -> None:
