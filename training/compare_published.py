@@ -6,7 +6,8 @@
         --captures ours=out/capture_small/best.ckpt
 
 Every system is asked for 24 joints from the pelvis in the axes of the picture's camera. People whom our network took
-for somebody else are left out for all. ``mean pose`` is what one gets without looking at the picture.
+for somebody else are left out for all. Networks on BlazePose's see its maps (``training.make_maps``), as in training.
+``mean pose`` is what one gets without looking at the picture.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from training.capture.shards import Shards, load_shards
 from training.capture.truth import FLIP_YZ
 from training.capture.validation import PLAIN
 from training.datasets.images.rendered import Rendered
+from training.datasets.images.sample import Sample
 from training.metrics import mpjpe, pa_mpjpe
 from training.options import run
 from training.published.examples import Examples
@@ -83,7 +85,7 @@ def compare(config: CompareConfig) -> str:
     known = {betas.tobytes() for betas in shards.truth.betas.numpy()}
     kept = torch.tensor([betas.tobytes() in known for betas in people.betas.numpy()])
     rows = [_mean_pose(Rendered(Path(config.train), OpenPoints(_JOINT_SET)), people, kept)]
-    rows += [_published(*_named(spec), people, kept) for spec in tqdm(config.files, unit="system")]
+    rows += [_published(*_named(spec), Path(config.test), kept) for spec in tqdm(config.files, unit="system")]
     rows += [_capture(*_named(spec), shards) for spec in config.captures]
     true = (people.p_camera_joint - people.p_camera_joint[:, :1])[kept]
     table = "\n".join([*_HEAD, *(_line(row, true) for row in rows)]) + f"\n\n{len(true):,} people.\n"
@@ -112,7 +114,7 @@ def _mean_pose(seen: Rendered, people: Rendered, kept: Tensor) -> Row:
 
 
 @torch.no_grad()
-def _published(system: str, file: Path, people: Rendered, kept: Tensor) -> Row:
+def _published(system: str, file: Path, test: Path, kept: Tensor) -> Row:
     """Joints of the mesh where the network gives one, else of its rotations and shape on the open body."""
     network, body, figure = published.load_network(system, file), read_body(file), Figure()
     known = known_system(system)
@@ -129,8 +131,13 @@ def _published(system: str, file: Path, people: Rendered, kept: Tensor) -> Row:
 
     side = known.side(network.config)
     take = (lambda picture: find(picture[:, None])) if system == "int" else find
-    examples = Examples(Mixture([people]), _JOINT_SET, side)
-    crops = Validation(people, examples, frame=lambda sample: framed(sample, known.margin, (known.aspect, 1.0)))
+    mapped = any(isinstance(module, TfliteModule) for module in network.modules())  # it has learned from maps
+    people = Rendered(test, OpenPoints(_JOINT_SET), mapped)
+
+    def frame(sample: Sample) -> Sample:
+        return sample if mapped else framed(sample, known.margin, (known.aspect, 1.0))
+
+    crops = Validation(people, Examples(Mixture([people]), _JOINT_SET, side), frame=frame)
     joints = crops.found(take) @ people.R_camera_view.mT
     one = torch.randn(1, 3, side, side)
     return Row(system, joints[kept], _parameters(network, lambda: take(one)), _time(lambda: take(one)))

@@ -49,7 +49,7 @@ def test_who_knows_the_truth_is_exact(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(compare_published, "known_system", lambda _: known)
     monkeypatch.setattr(compare_published.published, "load_network", lambda *_: _Knowing(people))
     monkeypatch.setattr(compare_published, "read_body", lambda _: None)
-    row = compare_published._published("tokenhmr", Path("x"), people, torch.ones(len(people), dtype=torch.bool))
+    row = compare_published._published("tokenhmr", Path("x"), folder, torch.ones(len(people), dtype=torch.bool))
     true = people.p_camera_joint - people.p_camera_joint[:, :1]
     torch.testing.assert_close(row.joints, true, atol=1e-4, rtol=0)
     assert row.parameters == 3 * 5 + 5  # what does not run does not count

@@ -249,6 +249,14 @@ def test_another_network_does_not_start(folder: Path, runs: list[Path]) -> None:
         start_from_phase(runs[0] / "best.ckpt", network)
 
 
+def test_clips_may_have_other_frames_than_the_pictures_phase_was_told(folder: Path, runs: list[Path]) -> None:
+    sizes = network_config(config(folder, "2"))
+    network = IndependentTokens(replace(sizes, frames=23))
+    start_from_phase(runs[0] / "best.ckpt", network)
+    with pytest.raises(MocapError, match="expected a network"):  # whose positions in time have been learned
+        start_from_phase(runs[1] / "best.ckpt", network)
+
+
 @pytest.mark.parametrize("name", ["phase1", "phase2", "phase3", "small", "small_clips"])
 def test_configurations_build(name: str) -> None:
     run = config_of(["--config", str(CONFIGS / f"train_int_{name}.yaml")])

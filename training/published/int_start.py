@@ -39,7 +39,8 @@ def start_from_phase(checkpoint: Path, network: IndependentTokens) -> None:
         MocapError: the checkpoint is missing, or of a network that differs in more than time.
     """
     own = network.config
-    given = replace(own, temporal=_temporal(checkpoint))
+    temporal, frames = _over_time(checkpoint)
+    given = replace(own, temporal=temporal, frames=own.frames if temporal else frames)
     earlier = IndependentTokens(given)
     load_weights(checkpoint, earlier, network_entry(given))
     fresh = [] if given.temporal == own.temporal else [_OVER_TIME]
@@ -67,15 +68,15 @@ def start_from_vit(file: Path, network: IndependentTokens) -> None:
     log.info("%s: left out: %s", file, ", ".join(left_out) or "nothing")
 
 
-def _temporal(checkpoint: Path) -> Any:
-    """How the network of a checkpoint goes over time."""
+def _over_time(checkpoint: Path) -> tuple[Any, Any]:
+    """How the network of a checkpoint goes over time, and its frames, which mean nothing where it does not."""
     if not checkpoint.is_file():
         raise MocapError(f"{checkpoint}: expected a checkpoint of an earlier phase, found nothing; train it first")
     told = torch.load(checkpoint, map_location="cpu", weights_only=True).get("network")
     config = told.get("config") if isinstance(told, dict) and told.get("system") == "int" else None
-    if not isinstance(config, dict) or "temporal" not in config:
+    if not isinstance(config, dict) or not {"temporal", "frames"} <= config.keys():
         raise MocapError(f"{checkpoint}: expected a checkpoint of training.train_int, found one of {told}")
-    return config["temporal"]
+    return config["temporal"], config["frames"]
 
 
 def _any(patterns: list[str], key: str) -> bool:
