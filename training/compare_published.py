@@ -76,12 +76,14 @@ def compare(config: CompareConfig) -> str:
     """The table.
 
     Raises:
-        MocapError: a file is missing or another, or nothing is to be compared.
+        MocapError: a file is missing or another, nothing is to be compared, or the people are clips.
     """
     if not config.files and not config.captures:
         raise MocapError("expected --files SYSTEM=FILE or --captures NAME=FILE, found neither; see --help")
     torch.set_num_threads(config.threads)
     people, shards = Rendered(Path(config.test), OpenPoints(_JOINT_SET)), load_shards(Path(config.test), Figure())
+    if people.clips.shape[1] > 1:
+        raise MocapError(f"{config.test}: expected single pictures, found clips of {people.clips.shape[1]} frames")
     known = {betas.tobytes() for betas in shards.truth.betas.numpy()}
     kept = torch.tensor([betas.tobytes() in known for betas in people.betas.numpy()])
     rows = [_mean_pose(Rendered(Path(config.train), OpenPoints(_JOINT_SET)), people, kept)]

@@ -79,6 +79,13 @@ def test_ours_and_the_mean_pose(folder: Path, tmp_path: Path) -> None:
     assert "6 people" in table
 
 
+def test_clips_are_refused(tmp_path: Path) -> None:
+    write_shard(tmp_path, people=2, size=32, clip_frames=3)
+    ours = f"shipped={asset_path('capture_live.npz')}"
+    with pytest.raises(MocapError, match=r"expected single pictures, found clips of 3 frames"):
+        compare(CompareConfig(captures=[ours], test=str(tmp_path), train=str(tmp_path)))
+
+
 @pytest.mark.parametrize("files", [[], ["tokenhmr"], ["tokenhmr=nowhere.safetensors"]])
 def test_what_is_missing_is_said(folder: Path, files: list[str]) -> None:
     with pytest.raises(MocapError, match=r"expected"):
