@@ -125,6 +125,18 @@ def test_a_run_has_what_the_live_loop_takes(runs: list[Path], tasks: dict[str, I
         assert read_smpl(run / "body.npz").v_template.shape[1] == 3
 
 
+@pytest.mark.parametrize("phase", PHASES)
+def test_mixed_precision_starts_on_the_same_curve(folder: Path, phase: str) -> None:
+    for name, more in (("float32", ()), ("mixed", ("--train.precision", "bf16-mixed"))):
+        assert train(folder, phase, f"{name}{phase}", *more) == 0
+    (exact, *_), mixed = (
+        [row for row in curve(folder / f"{name}{phase}") if "loss" in row] for name in ("float32", "mixed")
+    )
+    assert mixed[0]["loss"] == pytest.approx(exact["loss"], rel=0.02)
+    assert mixed[0]["loss"] != exact["loss"]
+    assert all(np.isfinite(row["loss"]) for row in mixed)
+
+
 def test_a_stopped_run_goes_on_along_the_same_curve(folder: Path, runs: list[Path]) -> None:
     start = ("--start", str(runs[0] / "best.ckpt"))
     for more in (["--train.stop_after_s", "1e-9"], []):

@@ -149,6 +149,21 @@ def test_a_run_goes_on_along_the_same_curve(run: PostoMetroRun, whole: Path, fol
     assert curve(folder / "halves") == pytest.approx(curve(whole), rel=1e-4)
 
 
+def test_mixed_precision_starts_on_the_same_curve(
+    folder: Path, tokenizer: Path, classifier: Path, run: PostoMetroRun, whole: Path
+) -> None:
+    first = PctTokenizerRun(side=SIDE, network=TOKENIZER, sets=sets(folder), train=how(folder, "tokenizer"))
+    for exact, task in (
+        (tokenizer, PctTokenizerTask(first)),
+        (classifier, PctClassifierTask(classifier_run(folder, tokenizer))),
+        (whole, PostoMetroTask(run)),
+    ):
+        mixed = curve(train(how(folder, f"{exact.name}_mixed", precision="bf16-mixed"), task))
+        assert mixed[1] == pytest.approx(curve(exact)[1], rel=0.02)
+        assert mixed[1] != curve(exact)[1]
+        assert np.isfinite(list(mixed.values())).all()
+
+
 def test_the_loss_of_one_batch_falls(run: PostoMetroRun) -> None:
     task = PostoMetroTask(replace(run, augmentation=replace(run.augmentation, scale=0, rotation_rate=0, color=0)))
     torch.manual_seed(0)

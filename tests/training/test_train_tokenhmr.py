@@ -111,6 +111,14 @@ def test_a_run_leaves_a_whole_network_and_its_body(folder: Path, option: str, sy
     np.testing.assert_array_equal(body.shapedirs, shipped.shapedirs)
 
 
+def test_mixed_precision_starts_on_the_same_curve(folder: Path) -> None:
+    assert train(folder, "float32") == train(folder, "mixed", "--train.precision", "bf16-mixed") == 0
+    (exact, *_), mixed = curve(folder / "float32"), curve(folder / "mixed")
+    assert mixed[0]["loss"] == pytest.approx(exact["loss"], rel=0.02)
+    assert mixed[0]["loss"] != exact["loss"]
+    assert all(np.isfinite(row["loss"]) for row in mixed)
+
+
 def test_a_stopped_run_goes_on_along_the_same_curve(folder: Path) -> None:
     assert train(folder, "whole") == 0
     for step in (1, 2, 3):

@@ -127,6 +127,20 @@ def test_a_run_goes_through_and_becomes_a_network_of_the_live_loop(folder: Path,
         torch.testing.assert_close(value, frozen[name])
 
 
+def test_mixed_precision_starts_on_the_same_curve(folder: Path) -> None:
+    still = replace(NETWORK, dropout=0.0, rotation_dropout=0.0)
+    for name, precision in (("float32", "32-true"), ("mixed", "bf16-mixed")):
+        run = vqhps_run(folder, name, network=still)
+        mesh = mesh_run(folder, replace(STEPS, out=str(folder / f"{name}_mesh"), steps=3))
+        train(replace(run.train, precision=precision), VQHPSTask(run))
+        train(replace(mesh.train, precision=precision), MeshTask(mesh))
+    for kind in ("", "_mesh"):
+        exact, mixed = (curve(folder / f"{name}{kind}", "loss") for name in ("float32", "mixed"))
+        assert mixed[0] == pytest.approx(exact[0], rel=0.02)
+        assert mixed[0] != exact[0]
+        assert np.isfinite(mixed).all()
+
+
 def test_a_stopped_run_goes_on_along_the_same_curve(folder: Path) -> None:
     still = replace(NETWORK, dropout=0.0, rotation_dropout=0.0)  # dropout is not a function of the step
     for name, steps in (("stopped", 2), ("stopped", 4), ("straight", 4)):
