@@ -124,8 +124,7 @@ def coarsened(faces: NDArray[np.integer], vertices: NDArray[np.floating], counts
 
 def _centres(owner: Ints, steps: Ints) -> Ints:
     """Which vertices are the coarse ones, of what :func:`_spread` returns."""
-    kept = np.flatnonzero(steps == 0)
-    return kept[np.argsort(owner[kept])]
+    return np.flatnonzero(steps == 0)[np.argsort(owner[steps == 0])]
 
 
 def _whole(faces: Ints) -> Ints:
