@@ -51,8 +51,8 @@ def test_what_has_a_map_is_not_augmented(folder: Path) -> None:
 
 def test_maps_of_others_are_refused(folder: Path, tmp_path: Path) -> None:
     write_shard(tmp_path, people=2, size=32)
-    with pytest.raises(MocapError, match=r"maps\.npy: expected maps of 2 people.*training\.make_maps"):
+    with pytest.raises(MocapError, match=r"maps\.npy: expected maps of 2 people.*training\.make_maps --folders"):
         Rendered(tmp_path, POINTS, maps=True)
     (tmp_path / MAPS).write_bytes((folder / MAPS).read_bytes())
-    with pytest.raises(MocapError, match=r"expected maps of 2 people, found 3"):
+    with pytest.raises(MocapError, match=r"expected maps of 2 people, found 3.*training\.make_maps --folders"):
         Rendered(tmp_path, POINTS, maps=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 from mocap.body.smpl_file import read_smpl
 from mocap.cli.parser import add_config, arranged, build, new_parser
 from mocap.errors import MocapError
-from mocap.models.independent_tokens import IndependentTokens
+from mocap.models.independent_tokens import IndependentTokens, in_time
 from tests.training.published.pictures import write_shard
 from training import train_int
 from training.harness import Share, load_weights
@@ -261,12 +261,20 @@ def test_another_network_does_not_start(folder: Path, runs: list[Path]) -> None:
         start_from_phase(runs[0] / "best.ckpt", network)
 
 
-def test_clips_may_have_other_frames_than_the_pictures_phase_was_told(folder: Path, runs: list[Path]) -> None:
+def test_clips_may_have_other_frames_than_in_the_phase_before(folder: Path, runs: list[Path]) -> None:
+    """Phase 1's positions in time mean nothing; those of phase 2 are interpolated."""
     sizes = network_config(config(folder, "2"))
-    network = IndependentTokens(replace(sizes, frames=23))
-    start_from_phase(runs[0] / "best.ckpt", network)
-    with pytest.raises(MocapError, match="expected a network"):  # whose positions in time have been learned
-        start_from_phase(runs[1] / "best.ckpt", network)
+    longer, same = IndependentTokens(replace(sizes, frames=23)), IndependentTokens(sizes)
+    start_from_phase(runs[0] / "best.ckpt", longer)
+    start_from_phase(runs[1] / "best.ckpt", longer)
+    start_from_phase(runs[1] / "best.ckpt", same)
+    assert same.temporal_place is not None
+    assert longer.temporal_place is not None
+    torch.testing.assert_close(longer.temporal_place, in_time(same.temporal_place, 23))
+    longer.temporal_place = same.temporal_place
+    clips = torch.randn(1, 2, 3, 32, 32)
+    for name, value in longer.eval()(clips).items():
+        torch.testing.assert_close(value, same.eval()(clips)[name])
 
 
 @pytest.mark.parametrize("name", ["phase1", "phase2", "phase3", "small", "small_clips"])

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mocap.errors import MocapError
 from mocap.models import weights as files
 from mocap.models.checkpoints import Rules, read_file, renamed
-from mocap.models.independent_tokens import RULES, IndependentTokens, IndependentTokensConfig
+from mocap.models.independent_tokens import RULES, IndependentTokens, IndependentTokensConfig, in_time
 from training.harness import load_weights
 
 log = logging.getLogger(__name__)
@@ -33,16 +33,19 @@ def network_entry(config: IndependentTokensConfig) -> dict[str, Any]:
 
 def start_from_phase(checkpoint: Path, network: IndependentTokens) -> None:
     """Gives ``network`` the weights (EMA) of an earlier phase. What is over time is fresh where that phase had nothing
-    over time, and so is the head of rotations where its input has another size.
+    over time, and so is the head of rotations where its input has another size. Positions in time are interpolated
+    where its clips had other numbers of frames.
 
     Raises:
         MocapError: the checkpoint is missing, or of a network that differs in more than time.
     """
     own = network.config
     temporal, frames = _over_time(checkpoint)
-    given = replace(own, temporal=temporal, frames=own.frames if temporal else frames)
+    given = replace(own, temporal=temporal, frames=frames)
     earlier = IndependentTokens(given)
     load_weights(checkpoint, earlier, network_entry(given))
+    if own.frames and earlier.temporal_place is not None:
+        earlier.temporal_place = nn.Parameter(in_time(earlier.temporal_place.detach(), own.frames))
     fresh = [] if given.temporal == own.temporal else [_OVER_TIME]
     fresh += [] if given.joint_width == own.joint_width else [_ROTATIONS]
     taken = {key: tensor for key, tensor in earlier.state_dict().items() if not _any(fresh, key)}
@@ -69,7 +72,7 @@ def start_from_vit(file: Path, network: IndependentTokens) -> None:
 
 
 def _over_time(checkpoint: Path) -> tuple[Any, Any]:
-    """How the network of a checkpoint goes over time, and its frames, which mean nothing where it does not."""
+    """How the network of a checkpoint goes over time, and how many positions in time it has."""
     if not checkpoint.is_file():
         raise MocapError(f"{checkpoint}: expected a checkpoint of an earlier phase, found nothing; train it first")
     told = torch.load(checkpoint, map_location="cpu", weights_only=True).get("network")

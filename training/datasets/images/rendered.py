@@ -120,13 +120,11 @@ def _read(file: Path) -> dict[str, NDArray[np.generic]]:
 
 def _read_maps(path: Path, count: int) -> NDArray[np.float16]:
     """(N, C, h, w), left on the disk."""
+    make = f"Make them: python -m training.make_maps --folders {path.parent}"
     try:
         maps = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise MocapError(
-            f"{path}: expected maps of {count} people, could not read any ({error}). Make them: python -m "
-            f"training.make_maps {path.parent}"
-        ) from error
+        raise MocapError(f"{path}: expected maps of {count} people, could not read any ({error}). {make}") from error
     if len(maps) != count:
-        raise MocapError(f"{path}: expected maps of {count} people, found {len(maps)}; make them again")
+        raise MocapError(f"{path}: expected maps of {count} people, found {len(maps)}. {make}")
     return np.asanyarray(maps)
